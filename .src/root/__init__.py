@@ -1,1 +1,44 @@
-"""Keel."""
+"""Keel: deep reinforcement learning you can watch, compare, trust and resume exactly.
+
+The same things as on the command line, without ceremony:
+
+    run = keel.train("ppo", env="CartPole-v1", total_steps=100_000)
+    policy = keel.load(run)
+    action = policy.act(observation)
+    keel.evaluate(run, episodes=100)
+    worlds = keel.make_vec("keel/CartPole-v0", num_envs=64)
+
+Importing keel registers its worlds with Gymnasium, so `gymnasium.make("keel:keel/CartPole-v0")` works anywhere. What
+needs torch is imported when it is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from keel.envs.registry import register_all
+
+if TYPE_CHECKING:
+    from keel.envs.vector import make_vec
+    from keel.runners.api import evaluate, load, train
+    from keel.runners.run import Run
+
+__all__ = ["Run", "evaluate", "load", "make_vec", "train"]
+
+_HOMES = {
+    "train": "keel.runners.api",
+    "load": "keel.runners.api",
+    "evaluate": "keel.runners.api",
+    "Run": "keel.runners.run",
+    "make_vec": "keel.envs.vector",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module 'keel' has no attribute '{name}'")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+register_all()

@@ -1,0 +1,154 @@
+"""From an environment id to one Gymnasium environment, ready to be stepped: found, checked, preprocessed."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import gymnasium
+from gymnasium import spaces
+from gymnasium.envs.registration import EnvSpec, load_env_creator
+
+from keel.envs.errors import closest
+from keel.envs.protocol import ACTION_MASK
+from keel.envs.registry import BY_ID, register_all
+from keel.envs.wrappers import MaskInObservation
+
+RENDER_MODES = ("human", "rgb_array", "ansi")
+ATARI_STACK = 4
+
+# The module that registers a family of ids, by what the ids look like; the extra that installs it has the second name.
+_FAMILIES = {
+    "atari": ("ale_py", lambda env_id: env_id.startswith("ALE/") or "NoFrameskip-v" in env_id),
+    "minigrid": ("minigrid", lambda env_id: env_id.startswith(("MiniGrid-", "BabyAI-"))),
+}
+
+
+def find_spec(env_id: str) -> EnvSpec:
+    """What Gymnasium knows of an id, which may be "module:id". Raises: ValueError, ImportError (a missing extra)."""
+    register_all()
+    family = _family(env_id)
+    if family:
+        module = _import_extra(_FAMILIES[family][0], family, env_id)
+        if family == "atari":
+            _import_extra("cv2", family, env_id)
+            gymnasium.register_envs(module)
+    try:
+        return gymnasium.spec(env_id)
+    except gymnasium.error.Error as error:
+        hint = closest(env_id, gymnasium.registry)
+        raise ValueError(f"unknown environment '{env_id}'{hint} ({error})") from None
+    except ModuleNotFoundError as error:
+        raise ValueError(f"environment '{env_id}': {error}; the part before ':' is a module to import") from None
+
+
+def check_options(spec: EnvSpec, options: Mapping[str, Any]) -> None:
+    """Raises: ValueError for an option that the environment does not take, naming those it takes."""
+    accepted = _accepted_options(spec)
+    if accepted is None:
+        return
+    for name, value in options.items():
+        if name not in accepted:
+            known = ", ".join(sorted(accepted)) or "none"
+            raise ValueError(
+                f"environment '{spec.id}' takes no option '{name}' (got {value!r}){closest(name, accepted)}; it takes: {known}"
+            )
+
+
+def make_single(
+    env_id: str,
+    *,
+    frame_stack: int = 0,
+    env_options: Mapping[str, Any] | None = None,
+    render_mode: str | None = None,
+) -> gymnasium.Env[Any, Any]:
+    """One environment without checker, with the preprocessing that its family is always used with.
+
+    Atari ids get Gymnasium's AtariPreprocessing (noops, frame skip 4, grey 84 x 84) and a stack of 4 frames unless
+    `frame_stack` says otherwise. MiniGrid and BabyAI ids give their image alone: a mission in words has no place in
+    an array. Legal actions reported in `info` move into the observation (`wrappers.MaskInObservation`).
+    """
+    spec = find_spec(env_id)
+    options = dict(env_options or {})
+    check_options(spec, options)
+    if render_mode is not None and render_mode not in RENDER_MODES:
+        raise ValueError(f"render_mode is '{render_mode}', it must be one of {', '.join(RENDER_MODES)} or None")
+    if sys.platform == "linux" and "DISPLAY" not in os.environ:
+        os.environ.setdefault("MUJOCO_GL", "egl")
+    family = _family(env_id)
+    if family == "atari":
+        options["frameskip"] = 1  # AtariPreprocessing skips frames itself
+    env = _preprocess(_make(spec, env_id, options, render_mode), family)
+    stack = frame_stack or (ATARI_STACK if family == "atari" else 0)
+    if stack > 1:
+        env = gymnasium.wrappers.FrameStackObservation(env, stack)
+    return MaskInObservation(env) if _reports_mask(env, family) else env
+
+
+def native_world_path(env_id: str) -> str | None:
+    """Where the native world of an id is, or None where it has none."""
+    entry = BY_ID.get(env_id.removeprefix("keel:"))
+    return entry.path if entry is not None and entry.native else None
+
+
+def _make(spec: EnvSpec, env_id: str, options: dict[str, Any], render_mode: str | None) -> gymnasium.Env[Any, Any]:
+    if render_mode is not None:  # not every environment knows the option
+        options = {**options, "render_mode": render_mode}
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*out of date.*")  # the user chose the version on purpose
+            return gymnasium.make(env_id, disable_env_checker=True, **options)
+    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+        extra = next((name for name in ("box2d", "mujoco") if f".{name}." in str(spec.entry_point)), None)
+        if extra is None:
+            raise
+        raise ImportError(_install_line(env_id, extra)) from error
+
+
+def _preprocess(env: gymnasium.Env[Any, Any], family: str | None) -> gymnasium.Env[Any, Any]:
+    if family == "atari":
+        return gymnasium.wrappers.AtariPreprocessing(env)
+    if family == "minigrid" and isinstance(env.observation_space, spaces.Dict):
+        return importlib.import_module("minigrid.wrappers").ImgObsWrapper(env)
+    return env
+
+
+def _reports_mask(env: gymnasium.Env[Any, Any], family: str | None) -> bool:
+    if family == "atari" or (
+        isinstance(env.observation_space, spaces.Dict) and ACTION_MASK in env.observation_space.spaces
+    ):
+        return False
+    return ACTION_MASK in env.reset(seed=0)[1]
+
+
+def _family(env_id: str) -> str | None:
+    return next((name for name, (_, matches) in _FAMILIES.items() if matches(env_id)), None)
+
+
+def _import_extra(module: str, extra: str, env_id: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(_install_line(env_id, extra)) from error
+
+
+def _install_line(env_id: str, extra: str) -> str:
+    return f"environment '{env_id}' needs the extra '{extra}': pip install 'keel-rl[{extra}]'"
+
+
+def _accepted_options(spec: EnvSpec) -> set[str] | None:
+    """The names of the options, or None where the environment takes any."""
+    path = spec.kwargs.get("world", spec.entry_point)
+    try:
+        creator: Any = load_env_creator(path) if isinstance(path, str) else path
+    except (ImportError, gymnasium.error.Error):
+        return None  # reported with its extra when the environment is made
+    parameters = inspect.signature(creator).parameters.values()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    return {parameter.name for parameter in parameters} - {"self", "render_mode"} | {"max_episode_steps"}

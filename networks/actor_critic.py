@@ -1,0 +1,102 @@
+"""A policy and a value over one encoder: the network that policy-gradient agents train."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from gymnasium import spaces
+from torch import Tensor, nn
+
+from keel.networks.actions import ActionSpace, Array
+from keel.networks.backbone import BackboneConfig, Memory
+from keel.networks.build import build_backbone
+from keel.networks.distributions import Distribution
+from keel.networks.heads import PolicyHead, ValueHead
+from keel.networks.mlp import MLP
+from keel.networks.numpy_layers import Layer, numpy_layers
+from keel.networks.observations import Encoder
+
+
+class ActorCritic(nn.Module):
+    """encoder -> backbone -> policy head, and the value head on the same backbone or on one of its own.
+
+    `forward` and `estimate` take encoded observations [T B ...], masks [T B A] or None, memory and is_first [T B].
+
+    Raises:
+        ValueError: where backbone and spaces do not fit.
+    """
+
+    def __init__(
+        self,
+        observation_space: spaces.Space[Any],
+        action_space: spaces.Space[Any],
+        config: BackboneConfig,
+        *,
+        normalise_observation: bool = False,
+        initial_log_std: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.actions = ActionSpace(action_space)
+        self.encoder = Encoder(observation_space, normalise=normalise_observation)
+        if self.encoder.has_mask and self.actions.continuous:
+            raise ValueError(f"the world reports an action_mask, and its actions are {action_space}: a Box has none")
+        self.actor = build_backbone(self.encoder.shape, config)
+        self.critic = None if config.shared else build_backbone(self.encoder.shape, config)
+        if self.critic is not None and self.actor.initial_state(1):
+            raise ValueError("a backbone with memory is shared by actor and critic: set --backbone.shared True")
+        self.policy = PolicyHead(self.actor.features, self.actions, initial_log_std)
+        self.value = ValueHead(self.actor.features)
+        self._numpy: list[Layer] | None = None
+
+    def prepare_acting(self) -> None:
+        """Find the numpy form of the policy, where it has one; call it when the parameters have their final place."""
+        plain = (
+            isinstance(self.actor, MLP) and self.encoder.is_plain and self.policy.linear.weight.dtype == torch.float32
+        )
+        self._numpy = numpy_layers([*self.actor.layers, self.policy.linear]) if plain else None
+
+    @property
+    def acts_in_numpy(self) -> bool:
+        return self._numpy is not None
+
+    def initial_memory(self, batch: int) -> Memory:
+        return self.actor.initial_state(batch)
+
+    @torch.no_grad()
+    def act(self, observation: Any, memory: Memory, is_first: Array, noise: Array | None) -> tuple[Array, Memory]:
+        """Samples [B ...] for observations [B ...]: the policy alone, all that acting needs.
+
+        Args: noise [B P] from `actions.draw_noise`, or None for the most likely actions.
+        """
+        if self._numpy is not None:
+            numbers, mask = self.encoder.plain(observation), None
+            for layer in self._numpy:
+                numbers = layer(numbers)
+        else:
+            numbers, mask, memory = self._torch_numbers(observation, memory, is_first)
+        log_std = None if self.policy.log_std is None else self.policy.log_std.cpu().numpy()
+        return self.actions.choose(numbers, log_std, mask, noise), memory
+
+    def _torch_numbers(self, observation: Any, memory: Memory, is_first: Array) -> tuple[Array, Array | None, Memory]:
+        encoded, mask = self.encoder(observation)
+        first = torch.from_numpy(is_first).to(encoded.device)
+        features, memory = self.actor(encoded.unsqueeze(0), memory, first.unsqueeze(0))
+        numbers = self.policy(features.squeeze(0)).cpu().numpy()
+        return numbers, None if mask is None else mask.cpu().numpy(), memory
+
+    def estimate(self, encoded: Tensor, memory: Memory, is_first: Tensor) -> Tensor:
+        """The values [T B] alone."""
+        backbone = self.actor if self.critic is None else self.critic
+        features, _ = backbone(encoded, memory, is_first)
+        return self.value(features)
+
+    def forward(
+        self, encoded: Tensor, mask: Tensor | None, memory: Memory, is_first: Tensor
+    ) -> tuple[Distribution, Tensor]:
+        """Policy and values [T B]: all that learning needs."""
+        features, _ = self.actor(encoded, memory, is_first)
+        distribution = self.actions.distribution(self.policy(features), self.policy.log_std, mask)
+        if self.critic is not None:
+            features, _ = self.critic(encoded, memory, is_first)
+        return distribution, self.value(features)

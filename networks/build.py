@@ -1,0 +1,33 @@
+"""Which backbone fits which observation."""
+
+from __future__ import annotations
+
+from keel.networks.backbone import Backbone, BackboneConfig, CNNConfig, MLPConfig
+from keel.networks.cnn import CNN
+from keel.networks.mlp import MLP
+
+
+def build_backbone(shape: tuple[int, ...], config: BackboneConfig) -> Backbone:
+    """The backbone that `config` describes, for encoded observations of `shape`: (F,) or (C, H, W).
+
+    Raises:
+        ValueError: where the backbone cannot take that shape; says which one can.
+    """
+    match config:
+        case MLPConfig():
+            if len(shape) != 1:
+                raise ValueError(
+                    f"the mlp backbone takes vectors, and this observation is an image {shape}: --backbone cnn"
+                )
+            return MLP(shape[0], config)
+        case CNNConfig():
+            if len(shape) != 3:
+                raise ValueError(
+                    f"the cnn backbone takes images, and this observation is a vector {shape}: --backbone mlp"
+                )
+            return CNN((shape[0], shape[1], shape[2]), config)
+
+
+def default_backbone(shape: tuple[int, ...]) -> BackboneConfig:
+    """The usual backbone for encoded observations of `shape`."""
+    return CNNConfig() if len(shape) == 3 else MLPConfig()

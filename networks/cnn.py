@@ -1,0 +1,92 @@
+"""Convolutional backbones for images: Nature-DQN (Mnih et al. 2015) and the IMPALA residual network."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from keel.networks.backbone import CNNConfig, Memory
+from keel.networks.initialise import orthogonal
+
+
+class CNN(nn.Module):
+    """Images [T B C H W], uint8 in 0…255 or float in 0…1, to features [T B config.features].
+
+    `feature_shape` (C, H, W) and `feature_map` give heads that want it the map before the fully connected layer.
+
+    Raises:
+        ValueError: where the image is too small for the convolutions.
+    """
+
+    def __init__(self, image_shape: tuple[int, int, int], config: CNNConfig) -> None:
+        super().__init__()
+        build = nature_layers if config.variant == "nature" else impala_layers
+        self.convolutions = build(image_shape[0], config.channels)
+        self.image_shape = image_shape
+        self.feature_shape = self._map_shape(config.variant)
+        channels, height, width = self.feature_shape
+        self.project = orthogonal(nn.Linear(channels * height * width, config.features))
+        self.features = config.features
+
+    def _map_shape(self, variant: str) -> tuple[int, int, int]:
+        try:
+            with torch.no_grad():
+                shape = self.convolutions(torch.zeros(1, *self.image_shape)).shape
+        except RuntimeError as error:
+            raise ValueError(
+                f"images of shape {self.image_shape} (channels, height, width) are too small for the {variant} "
+                "convolutions; 36x36 or more would do, or --backbone.variant impala"
+            ) from error
+        return shape[1], shape[2], shape[3]
+
+    def initial_state(self, batch: int) -> Memory:
+        return ()
+
+    def feature_map(self, images: Tensor) -> Tensor:
+        """[N C H W] -> [N, *feature_shape]."""
+        scaled = images.to(self.project.weight.dtype)
+        return self.convolutions(scaled / 255.0 if images.dtype == torch.uint8 else scaled)
+
+    def forward(self, observation: Tensor, state: Memory, is_first: Tensor) -> tuple[Tensor, Memory]:
+        time, batch = observation.shape[:2]
+        features = self.feature_map(observation.flatten(0, 1)).flatten(1)
+        return torch.relu(self.project(features)).unflatten(0, (time, batch)), state
+
+
+def nature_layers(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """Mnih et al. 2015, Human-level control through deep reinforcement learning, Methods."""
+    first, second, third = channels
+    return nn.Sequential(
+        orthogonal(nn.Conv2d(inputs, first, 8, stride=4)),
+        nn.ReLU(),
+        orthogonal(nn.Conv2d(first, second, 4, stride=2)),
+        nn.ReLU(),
+        orthogonal(nn.Conv2d(second, third, 3, stride=1)),
+        nn.ReLU(),
+    )
+
+
+def impala_layers(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """Espeholt et al. 2018, IMPALA, figure 3 (right), without its LSTM."""
+    layers: list[nn.Module] = []
+    for outputs in channels:
+        layers += [
+            orthogonal(nn.Conv2d(inputs, outputs, 3, padding=1)),
+            nn.MaxPool2d(3, stride=2, padding=1),
+            ResidualBlock(outputs),
+            ResidualBlock(outputs),
+        ]
+        inputs = outputs
+    return nn.Sequential(*layers, nn.ReLU())
+
+
+class ResidualBlock(nn.Module):
+    """x + conv(relu(conv(relu(x))))."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.first = orthogonal(nn.Conv2d(channels, channels, 3, padding=1))
+        self.second = orthogonal(nn.Conv2d(channels, channels, 3, padding=1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.second(torch.relu(self.first(torch.relu(x))))

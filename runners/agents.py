@@ -1,0 +1,131 @@
+"""From settings to an agent, and from a run's checkpoint to a policy that acts."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from gymnasium import spaces
+
+from keel.agents.agent import Agent, Memory
+from keel.agents.ppo import PPO
+from keel.envs.errors import KeelError
+from keel.envs.protocol import Array, Observation, State, VecEnv
+from keel.envs.vector import make_vec
+from keel.runners import checkpoint
+from keel.runners.run import Run
+from keel.runners.settings import Settings
+
+
+def pick_device(name: str) -> torch.device:
+    """The torch device that `name` means: auto, cpu, cuda or cuda:N.
+
+    Raises:
+        ValueError: no such device, or none on this machine; nothing falls back silently.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    kind, _, number = name.partition(":")
+    if kind not in ("cpu", "cuda") or (number and not number.isdigit()) or (kind == "cpu" and number):
+        raise ValueError(f"device is {name!r}: it can be auto, cpu, cuda or cuda:N")
+    if kind == "cuda" and int(number or 0) >= torch.cuda.device_count():
+        count = torch.cuda.device_count()
+        raise ValueError(f"device is {name!r}, and this machine has {count} CUDA devices: use --device auto or cpu")
+    return torch.device(name)
+
+
+def make_worlds(settings: Settings, num_envs: int, *, workers: int = 0, render_mode: str | None = None) -> VecEnv:
+    """`num_envs` of the run's worlds."""
+    training = settings.training
+    return make_vec(
+        settings.env,
+        num_envs,
+        workers=workers,
+        frame_stack=training.frame_stack,
+        env_options=training.env_options,
+        render_mode=render_mode,
+        backend=training.backend if render_mode is None else "auto",
+    )
+
+
+def make_agent(
+    settings: Settings,
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    *,
+    device: torch.device,
+) -> Agent:
+    """The agent of a run, before its first step."""
+    return PPO(
+        observation_space,
+        action_space,
+        num_envs=settings.training.num_envs,
+        total_steps=settings.training.total_steps,
+        config=settings.hyperparameters,
+        backbone=settings.backbone,
+        seed=settings.seed,
+        device=device,
+    )
+
+
+def load_agent_state(agent: Agent, state: State) -> None:
+    """Give `agent` the state of a checkpoint.
+
+    Raises:
+        CheckpointError: a table of the weights whose shapes do not fit.
+    """
+    checkpoint.check_shapes({"network": agent.state_dict()["network"]}, {"network": state["network"]})
+    agent.load_state_dict(state)
+
+
+class Policy:
+    """A trained agent for one world at a time, greedy unless told otherwise.
+
+    `act(observation)` takes one observation as the world gives it and returns one action as the world takes it; a
+    network's memory is kept from call to call, and `reset()` clears it where an episode begins.
+    """
+
+    def __init__(self, agent: Agent, settings: Settings, source: checkpoint.Checkpoint) -> None:
+        self.agent = agent
+        self.settings = settings
+        self.checkpoint = source
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the episode so far."""
+        self._memory: Memory = self.agent.initial_memory(1)
+        self._is_first = np.ones(1, bool)
+
+    def act(self, observation: Observation) -> Array:
+        decision = self.agent.act(_batch_of_one(observation), self._memory, self._is_first, explore=False)
+        self._memory = decision.memory
+        self._is_first = np.zeros(1, bool)
+        return decision.action[0]
+
+
+def _batch_of_one(observation: Any) -> Observation:
+    if isinstance(observation, dict):
+        return {key: _batch_of_one(value) for key, value in observation.items()}
+    return np.asarray(observation)[None]
+
+
+def load_policy(run: Run, which: Literal["best", "last"] = "best", *, device: str = "cpu") -> Policy:
+    """The agent of a run with the weights of its best or last checkpoint.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, it is damaged, or it is not of this run's agent and world.
+    """
+    settings = Settings.from_json(run.config, str(run.path / "config.json"))
+    saved = checkpoint.load(checkpoint.resolve(run.path, which), agent=settings.agent)
+    if saved.about.get("env") != settings.env:
+        raise KeelError(
+            f"{saved.path} was trained on {saved.about.get('env')}, and the run's settings say {settings.env}"
+        )
+    worlds = make_worlds(settings, 1)
+    try:
+        agent = make_agent(settings, worlds.observation_space, worlds.action_space, device=pick_device(device))
+    finally:
+        worlds.close()
+    load_agent_state(agent, saved.state["agent"])
+    return Policy(agent, settings, saved)

@@ -1,0 +1,82 @@
+"""Keel from Python: train, load, evaluate."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import sys
+from pathlib import Path
+from typing import Any, Literal
+
+from keel.envs.errors import closest
+from keel.runners.agents import Policy, load_policy
+from keel.runners.console import Console
+from keel.runners.evaluate import evaluate_run
+from keel.runners.options import default_settings
+from keel.runners.run import Run
+from keel.runners.settings import AGENTS, known, read
+from keel.runners.train import train as train_run
+
+
+def train(
+    agent: str,
+    *,
+    env: str,
+    seed: int = 0,
+    backbone: str | None = None,
+    env_options: dict[str, Any] | None = None,
+    run_dir: Path | str | None = None,
+    name: str | None = None,
+    **settings: Any,
+) -> Run:
+    """Train an agent and return its run.
+
+    Args:
+        agent: "ppo".
+        env: a Gymnasium id.
+        backbone: "mlp" or "cnn"; by default what the preset says or the observations ask for.
+        env_options: what the world is made with.
+        run_dir, name: the run's folder, or its name under results/runs.
+        settings: any field of Training or of the agent's settings, such as total_steps or gamma.
+
+    Raises:
+        ValueError: a setting that does not exist (the nearest one is named), has the wrong type or is out of range.
+    """
+    known("agent", agent, AGENTS)
+    defaults = default_settings(agent, env, backbone, env_options or {})
+    chosen = dataclasses.replace(
+        defaults,
+        seed=seed,
+        training=_replace(defaults.training, settings),
+        hyperparameters=_replace(defaults.hyperparameters, settings),
+    )
+    if settings:
+        names = [f.name for part in (chosen.training, chosen.hyperparameters) for f in dataclasses.fields(part)]
+        name_ = next(iter(settings))
+        raise ValueError(f"{name_} is not a setting of {agent}{closest(name_, names)}")
+    console = functools.partial(Console, stream=sys.stderr)
+    return train_run(chosen, run_dir=Path(run_dir) if run_dir else None, name=name, console=console).run
+
+
+def _replace(part: Any, settings: dict[str, Any]) -> Any:
+    """`part` with those of `settings` that are its own, which are taken out of `settings`."""
+    own = {f.name: settings.pop(f.name) for f in dataclasses.fields(part) if f.name in settings}
+    return read(type(part), dataclasses.asdict(part) | own, type(part).__name__)
+
+
+def load(run: Run | Path | str, checkpoint: Literal["best", "last"] = "best", *, device: str = "cpu") -> Policy:
+    """The trained agent of a run: `load("latest").act(observation)` is one action for one observation."""
+    return load_policy(run if isinstance(run, Run) else Run.open(run), checkpoint, device=device)
+
+
+def evaluate(
+    run: Run | Path | str,
+    *,
+    episodes: int = 100,
+    seed: int = 0,
+    checkpoint: Literal["best", "last"] = "best",
+    device: str = "cpu",
+) -> dict[str, Any]:
+    """Greedy episodes on seeds that training never saw: mean, std, min, max, returns."""
+    found = run if isinstance(run, Run) else Run.open(run)
+    return evaluate_run(found, episodes=episodes, seed=seed, which=checkpoint, device=device)

@@ -1,0 +1,88 @@
+"""`keel <command>`: finds the command and hands it the rest of the line. Nothing heavy is imported before that."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+from keel.envs.errors import KeelError, closest
+
+COMMANDS = {
+    "train": ("", "train an agent: keel train ppo --env CartPole-v1"),
+    "resume": ("commands:resume", "continue a stopped run exactly where it was"),
+    "evaluate": ("commands:evaluate", "greedy episodes on unseen seeds: mean, spread, extremes"),
+    "watch": ("commands:watch", "see the agent act: a window, or a video where there is no display"),
+    "compare": ("commands:compare", "runs side by side: curves with seed bands, a table, one HTML page"),
+    "sync": ("commands:sync", "send runs to Weights & Biases"),
+    "envs": ("commands:envs", "the worlds that can be trained on"),
+    "benchmark": ("benchmark:main", "measure speed and learning beside Stable-Baselines3"),
+}
+AGENTS = {"ppo": "train_ppo:main"}
+
+USAGE = """usage: keel COMMAND …
+
+{commands}
+
+RUN is a run's folder, its name (or the unique start of it) under results/runs, or `latest`.
+`keel COMMAND --help` says more; `--json` prints one JSON object alone on stdout.
+"""
+
+
+def usage() -> str:
+    return USAGE.format(commands="\n".join(f"  {name:<10} {text}" for name, (_, text) in COMMANDS.items()))
+
+
+def find(arguments: list[str]) -> tuple[str, list[str]]:
+    """The `module:function` that answers the command line, and the arguments that are left for it.
+
+    Raises:
+        ValueError: no such command or agent; names the nearest one.
+    """
+    name, rest = arguments[0], arguments[1:]
+    if name not in COMMANDS:
+        raise ValueError(f"'{name}' is not a command{closest(name, COMMANDS)}; `keel --help` lists them")
+    if name != "train":
+        return COMMANDS[name][0], rest
+    if not rest or rest[0].startswith("-"):
+        raise ValueError(f"keel train AGENT --env ID: say which agent; there is: {', '.join(AGENTS)}")
+    if rest[0] not in AGENTS:
+        raise ValueError(f"'{rest[0]}' is not an agent{closest(rest[0], AGENTS)}; there is: {', '.join(AGENTS)}")
+    return AGENTS[rest[0]], rest[1:]
+
+
+def run(target: str, arguments: list[str]) -> int:
+    """Call `module:function` of keel.runners; errors meant for the user become one message and exit code 2."""
+    module, function = target.split(":")
+    try:
+        return getattr(importlib.import_module(f"keel.runners.{module}"), function)(arguments)
+    except (KeelError, ValueError, FileNotFoundError, ImportError) as error:
+        if os.environ.get("KEEL_TRACEBACK"):
+            raise
+        print(f"keel: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("keel: stopped", file=sys.stderr)
+        return 130
+
+
+def main(arguments: list[str] | None = None) -> int:
+    arguments = sys.argv[1:] if arguments is None else arguments
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage(), end="")
+        return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"keel {version('keel-rl')}")
+        return 0
+    try:
+        target, rest = find(arguments)
+    except ValueError as error:
+        print(f"keel: {error}", file=sys.stderr)
+        return 2
+    return run(target, rest)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,195 @@
+"""The commands of `keel`: each reads its options, calls what does the work and prints what came of it."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from keel.runners.run import Run
+
+EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped a training
+
+
+def train(agent: str, arguments: list[str]) -> int:
+    """keel train AGENT --env ID: one run for each seed."""
+    from keel.runners.console import Console
+    from keel.runners.options import read_options
+    from keel.runners.train import train as train_run
+
+    settings, launch = read_options(agent, arguments)
+    console = functools.partial(Console, stream=sys.stderr if launch.json else sys.stdout)
+    results = []
+    for seed in range(settings.seed, settings.seed + launch.seeds):
+        result = train_run(
+            dataclasses.replace(settings, seed=seed), run_dir=launch.run_dir, name=launch.name, console=console
+        )
+        results.append(result)
+        if not launch.json:
+            print(_what_next(result))
+        if result.stopped_by is not None:
+            break
+    if launch.json:
+        print(json.dumps({"runs": [_result(result) for result in results]}))
+    return EXIT_CODES[results[-1].stopped_by]
+
+
+def resume(arguments: list[str]) -> int:
+    """keel resume RUN: continue a stopped run exactly where it was."""
+    from keel.runners.console import Console
+    from keel.runners.train import resume as resume_run
+
+    parser = _parser("resume", "Continue a run from its last snapshot, bit for bit.", run="RUN")
+    parser.add_argument("--total-steps", type=int, help="train to this many environment steps instead")
+    options = parser.parse_args(arguments)
+    console = functools.partial(Console, stream=sys.stderr if options.json else sys.stdout)
+    result = resume_run(Run.open(options.run), options.total_steps, console=console)
+    print(json.dumps(_result(result)) if options.json else _what_next(result))
+    return EXIT_CODES[result.stopped_by]
+
+
+def evaluate(arguments: list[str]) -> int:
+    """keel evaluate RUN: greedy episodes on seeds that training never saw."""
+    parser = _parser("evaluate", "Play greedy episodes on seeds that training never saw.", run="RUN")
+    parser.add_argument("--episodes", type=_whole_number, default=100, help="how many (default: 100)")
+    parser.add_argument("--seed", type=int, default=0, help="which episodes (default: 0)")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights (default: best)")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
+    options = parser.parse_args(arguments)
+    from keel.runners.evaluate import evaluate_run
+
+    run = Run.open(options.run)
+    summary = evaluate_run(
+        run, episodes=options.episodes, seed=options.seed, which=options.checkpoint, device=options.device
+    )
+    if options.json:
+        print(json.dumps(summary))
+        return 0
+    print(
+        f"{run.name}, {options.checkpoint} checkpoint (step {summary['global_step']:,}): mean return "
+        f"{summary['mean']:.1f} ± {summary['std']:.1f} over {summary['episodes']} greedy episodes "
+        f"(from {summary['min']:.1f} to {summary['max']:.1f}, {summary['length_mean']:.0f} steps long on average)"
+    )
+    return 0
+
+
+def watch(arguments: list[str]) -> int:
+    """keel watch RUN: a window, or a video where there is no display."""
+    parser = _parser("watch", "See the agent act: in a window, or as a video where there is no display.", run="RUN")
+    parser.add_argument("--episodes", type=_whole_number, default=3, help="how many (default: 3)")
+    parser.add_argument("--seed", type=int, default=0, help="which episodes (default: 0)")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights (default: best)")
+    parser.add_argument("--video", type=Path, help="write an .mp4 or .gif instead of opening a window")
+    parser.add_argument("--text", action="store_true", help="draw in the terminal, for worlds that can")
+    options = parser.parse_args(arguments)
+    from keel.envs.seeding import derive_seed
+    from keel.runners.agents import load_policy, make_worlds
+    from keel.runners.watch import watch as watch_worlds
+
+    run = Run.open(options.run)
+    policy = load_policy(run, options.checkpoint)
+    worlds = make_worlds(policy.settings, 1, render_mode="ansi" if options.text else "rgb_array")
+    try:
+        summary = watch_worlds(
+            policy.agent,
+            worlds,
+            title=f"{policy.settings.env} · {policy.settings.agent}",
+            episodes=options.episodes,
+            seed=derive_seed(options.seed, "watch"),
+            video=options.video,
+            default_video=run.videos / f"watch-{options.checkpoint}-{options.seed}.mp4",
+            text=options.text,
+        )
+    finally:
+        worlds.close()
+    print(json.dumps(summary) if options.json else _watched(summary))
+    return 0
+
+
+def compare(arguments: list[str]) -> int:
+    """keel compare RUN…: curves with seed bands and a table."""
+    parser = _parser("compare", "Runs side by side: one HTML page, figures as PNG, data as CSV.", runs="RUN")
+    parser.add_argument("--output", type=Path, default=Path("results/comparison"), help="the folder to write")
+    options = parser.parse_args(arguments)
+    from keel.runners.compare import compare_runs
+
+    summary = compare_runs(Run.find(options.runs), options.output)
+    print(json.dumps(summary) if options.json else f"compared in {options.output / 'compare.html'}")
+    return 0
+
+
+def sync(arguments: list[str]) -> int:
+    """keel sync [RUN…]: send runs to Weights & Biases."""
+    parser = _parser("sync", "Send runs to Weights & Biases; needs WANDB_API_KEY or a login.", runs="RUN", at_least="*")
+    options = parser.parse_args(arguments)
+    from keel.runners.mirror import sync_runs
+
+    summary = sync_runs(options.runs or ["latest"], json=options.json)
+    if options.json:
+        print(json.dumps(summary))
+    return 0
+
+
+def envs(arguments: list[str]) -> int:
+    """keel envs: the worlds that can be trained on."""
+    parser = _parser("envs", "The worlds that can be trained on: Keel's own and those with presets.")
+    options = parser.parse_args(arguments)
+    from keel.runners.worlds import list_worlds, world_table
+
+    worlds = list_worlds()
+    print(json.dumps({"worlds": worlds}) if options.json else world_table(worlds))
+    return 0
+
+
+def _parser(
+    command: str, description: str, *, run: str = "", runs: str = "", at_least: str = "+"
+) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(f"keel {command}", description=description, allow_abbrev=False)
+    reference = "a run's folder, its name under results/runs, or latest"
+    if run:
+        parser.add_argument("run", metavar=run, help=reference)
+    if runs:
+        parser.add_argument("runs", metavar=runs, nargs=at_least, help=reference + "; globs too")
+    parser.add_argument("--json", action="store_true", help="print one JSON object alone on stdout")
+    return parser
+
+
+def _whole_number(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value}: it must be at least 1")
+    return value
+
+
+def _result(result: Any) -> dict[str, Any]:
+    return {
+        "run": str(result.run.path),
+        "state": result.state,
+        "global_step": result.global_step,
+        "best_return": result.best_return,
+        "solved": result.solved,
+        "training_seconds": result.training_seconds,
+        "tracking_seconds": result.tracking_seconds,
+    }
+
+
+def _what_next(result: Any) -> str:
+    path = result.run.path
+    if result.stopped_by is not None:
+        return f"stopped at step {result.global_step:,} and saved; continue with: keel resume {path}"
+    best = "none" if result.best_return is None else f"{result.best_return:.1f}"
+    lines = [f"{result.global_step:,} steps in {result.training_seconds:.1f} s of training; best evaluation {best}"]
+    lines += [f"  report   {path / 'report.html'}"] if (path / "report.html").exists() else []
+    lines += [f"  video    {video}" for video in sorted(result.run.videos.glob("*.mp4"))]
+    lines += [f"  watch    keel watch {path}", f"  judge    keel evaluate {path}", "  compare  keel compare RUN RUN…"]
+    return "\n".join(lines)
+
+
+def _watched(summary: dict[str, Any]) -> str:
+    returns = ", ".join(f"{episode['return']:.1f}" for episode in summary["episodes"])
+    where = f"; film: {summary['video']}" if summary.get("video") else ""
+    return f"returns {returns}{where}"

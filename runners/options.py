@@ -1,0 +1,168 @@
+"""The options of `keel train`, read in two passes: the world and the backbone first, then all that belongs to them."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+
+from keel.envs.errors import KeelError
+from keel.networks.backbone import BACKBONES
+from keel.networks.build import default_backbone
+from keel.networks.observations import Encoder
+from keel.runners.files import read_json
+from keel.runners.presets import PRESETS, Preset, find_preset
+from keel.runners.settings import AGENTS, Settings, Training, known
+
+EPILOGUE = (
+    "--env.NAME VALUE sets an option of the world itself, such as --env.gravity -3.5. "
+    "Defaults are those of the preset for the world, where there is one."
+)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """How to run, which is no part of a run's settings."""
+
+    seeds: int = 1
+    """Train this many runs, with seeds from --seed upwards."""
+    run_dir: Path | None = None
+    """The run's folder; by default one named after world, agent, seed and time under results/runs."""
+    name: str | None = None
+    """The run's name, and that of its folder under results/runs."""
+    json: bool = False
+    """Print one JSON object alone on stdout; progress goes to stderr."""
+
+
+def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
+    """The settings and the launch that a command line asks for.
+
+    Raises:
+        ValueError, KeelError: what is wrong and what would be right. SystemExit: help was printed, or tyro's message.
+    """
+    first, rest = _first_pass(agent, arguments)
+    env_options, rest = _env_options(rest)
+    wants_help = "-h" in rest or "--help" in rest
+    if first.env is None and first.config is None and not wants_help:
+        worlds = ", ".join(env for name, env in PRESETS if name == agent)
+        raise ValueError(f"keel train {agent} needs --env ID (presets: {worlds}; `keel envs` lists more)")
+    defaults = _defaults(agent, first, env_options)
+    read = tyro.cli(
+        _options_type(defaults),
+        args=rest,
+        prog=f"keel train {agent} --env {defaults.env}",
+        description=EPILOGUE,
+        config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands),
+    )
+    training = dataclasses.replace(read.training, env_options=defaults.training.env_options | env_options)
+    settings = Settings(agent, defaults.env, read.seed, training, read.hyperparameters, read.backbone)
+    if read.launch.seeds < 1:
+        raise ValueError(f"seeds is {read.launch.seeds}: it must be at least 1")
+    if read.launch.seeds > 1 and (read.launch.run_dir or read.launch.name):
+        raise ValueError("--seeds makes a folder for each seed: leave out --run-dir and --name")
+    return settings, read.launch
+
+
+def _first_pass(agent: str, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser.add_argument("--env")
+    parser.add_argument("--backbone")
+    parser.add_argument("--config", type=Path)
+    try:
+        return parser.parse_known_args(arguments)
+    except argparse.ArgumentError as error:
+        raise ValueError(f"keel train {agent}: {error}") from None
+
+
+def _env_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The pairs `--env.NAME VALUE` (or `--env.NAME=VALUE`), and the arguments that are left."""
+    options: dict[str, Any] = {}
+    rest: list[str] = []
+    items = iter(arguments)
+    for item in items:
+        if not item.startswith("--env."):
+            rest.append(item)
+            continue
+        name, equals, text = item.removeprefix("--env.").partition("=")
+        value = text if equals else next(items, None)
+        if value is None:
+            raise ValueError(f"--env.{name} needs a value")
+        options[name.replace("-", "_")] = _plain_value(value)
+    return options, rest
+
+
+def _plain_value(text: str) -> Any:
+    """A number, true, false or null where `text` reads as one, otherwise the text."""
+    try:
+        return json.loads(text.lower() if text in ("True", "False", "None") else text)
+    except json.JSONDecodeError:
+        return text
+
+
+def _defaults(agent: str, first: argparse.Namespace, env_options: dict[str, Any]) -> Settings:
+    """What holds where the command line is silent: the file of --config, or the preset, or the plain defaults."""
+    if first.config is None:
+        return default_settings(agent, first.env or "CartPole-v1", first.backbone, env_options)
+    found = Settings.from_json(_config_file(first.config), str(first.config))
+    if found.agent != agent:
+        raise ValueError(f"{first.config} holds settings of agent '{found.agent}', not '{agent}'")
+    return _with_backbone(dataclasses.replace(found, env=first.env or found.env), first.backbone)
+
+
+def default_settings(agent: str, env: str, backbone: str | None, env_options: dict[str, Any]) -> Settings:
+    """The preset for this agent and world, or plain defaults; with the backbone of that name, where one is given."""
+    preset = find_preset(agent, env) or _plain_preset(agent, env, env_options)
+    training = dataclasses.replace(preset.training, env_options=preset.training.env_options | env_options)
+    return _with_backbone(Settings(agent, env, 0, training, preset.hyperparameters, preset.backbone), backbone)
+
+
+def _with_backbone(settings: Settings, backbone: str | None) -> Settings:
+    if backbone is None or backbone == settings.backbone.kind:
+        return settings
+    return dataclasses.replace(settings, backbone=BACKBONES[known("backbone", backbone, BACKBONES)]())
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise FileNotFoundError(f"--config {path}: there is no such file")
+    try:
+        config = read_json(path)
+    except (ValueError, KeelError) as error:
+        raise ValueError(f"--config {path} cannot be read as JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"--config {path} holds {type(config).__name__}: expected the settings of a run as an object")
+    return config
+
+
+def _plain_preset(agent: str, env: str, env_options: dict[str, Any]) -> Preset:
+    """Defaults for a world without a preset: the backbone follows its observations."""
+    from keel.envs.vector import make_vec
+
+    worlds = make_vec(env, 1, env_options=env_options)
+    try:
+        shape = Encoder(worlds.observation_space, normalise=False).shape
+    finally:
+        worlds.close()
+    return Preset(Training(), AGENTS[agent](), default_backbone(shape))
+
+
+def _options_type(defaults: Settings) -> Any:
+    """A dataclass of all options with these defaults; tyro reads flags, types and help from it."""
+    flat = tyro.conf.arg(name="")
+    training = dataclasses.replace(defaults.training, env_options={})
+    return dataclasses.make_dataclass(
+        "Options",
+        [
+            ("seed", Annotated[int, tyro.conf.arg(help="Where all chance comes from.")], defaults.seed),
+            ("launch", Annotated[Launch, flat], Launch()),
+            ("training", Annotated[Training, flat], training),
+            ("hyperparameters", Annotated[type(defaults.hyperparameters), flat], defaults.hyperparameters),
+            ("backbone", type(defaults.backbone), defaults.backbone),
+        ],
+        frozen=True,
+    )

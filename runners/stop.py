@@ -1,0 +1,63 @@
+"""The wish to stop (Ctrl-C, SIGTERM) and the clock of a training run."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+
+class StopWish:
+    """While entered, the first SIGINT or SIGTERM is only noted in `signal`; a second one stops at once.
+
+    The training looks at `signal` between two updates, where it can save. Outside the main thread, where Python
+    allows no handlers, nothing is noted.
+    """
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> StopWish:
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.signal is not None:
+            raise KeyboardInterrupt
+        self.signal = signal.Signals(number)
+
+
+class Clock:
+    """Seconds since it was made, and those of them that were training: all but the paused ones."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self._paused = 0.0
+        self.before = 0.0  # training seconds of the run before it was resumed
+
+    @property
+    def wall_seconds(self) -> float:
+        return time.perf_counter() - self._start
+
+    @property
+    def training_seconds(self) -> float:
+        return self.before + self.wall_seconds - self._paused
+
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self._paused += time.perf_counter() - start

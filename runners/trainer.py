@@ -1,0 +1,146 @@
+"""What happens around the loop's updates: rows, evaluations, checkpoints, the wish to stop, the report at the end."""
+
+from __future__ import annotations
+
+import signal
+from typing import Any, NamedTuple
+
+from keel.agents.agent import Agent, Metrics
+from keel.envs.protocol import State, VecEnv
+from keel.envs.seeding import derive_seed
+from keel.runners import checkpoint
+from keel.runners.agents import make_worlds
+from keel.runners.console import Console
+from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
+from keel.runners.loop import Loop
+from keel.runners.run import Run, RunState
+from keel.runners.settings import Settings
+from keel.runners.stop import Clock, StopWish
+from keel.runners.tracker import JsonLines
+
+
+class Result(NamedTuple):
+    """How a training ended."""
+
+    run: Run
+    state: RunState
+    stopped_by: signal.Signals | None  # None: it reached its end
+    global_step: int
+    best_return: float | None  # mean of the evaluation that chose checkpoints/best
+    solved: bool  # stop_at_return was reached and confirmed
+    training_seconds: float  # without imports and evaluations
+    tracking_seconds: float  # of those, inside tracker calls
+
+
+class Trainer:
+    """One run of a loop into a run folder."""
+
+    def __init__(self, run: Run, settings: Settings, loop: Loop, console: Console) -> None:
+        self.folder = run
+        self.settings = settings
+        self.training = settings.training
+        self.loop = loop
+        self.console = console
+        self.rows = JsonLines(run)
+        self.wish = StopWish()
+        self.best_return: float | None = None
+        self.evaluated_at = 0
+        self.solved = False
+        self.test_worlds: VecEnv | None = None
+
+    def restore(self, state: State) -> None:
+        """Continue from the snapshot `state`: rows written after it are cut off, and will be written again."""
+        self.best_return, self.solved = state["best_return"], state["solved"]
+        self.evaluated_at = state["evaluated_at"]
+        self.rows.truncate(state["metrics_position"])
+
+    def run(self) -> Result:
+        self.clock = Clock()
+        if timing := self.folder.timing():
+            self.clock.before = timing[-1]["training_seconds"]
+        self.folder.set_status("running", global_step=self.loop.global_step)
+        with self.wish:
+            if not self.solved:
+                self.loop.run(self.training.total_steps, self.after_update)
+            training_seconds = self.clock.training_seconds
+            if self.wish.signal is None and self.evaluated_at != self.loop.global_step:
+                self.rows.log(self.loop.global_step, self.evaluate())
+            self.snapshot()
+        return Result(
+            run=self.folder,
+            state="interrupted" if self.wish.signal else "finished",
+            stopped_by=self.wish.signal,
+            global_step=self.loop.global_step,
+            best_return=self.best_return,
+            solved=self.solved,
+            training_seconds=training_seconds,
+            tracking_seconds=self.rows.seconds_spent,
+        )
+
+    def close(self, state: RunState) -> None:
+        """Say how the run ended, after which nothing is written to it."""
+        if self.test_worlds is not None:
+            self.test_worlds.close()
+        self.console.close()
+        self.rows.finish(state)
+
+    def after_update(self, metrics: Metrics) -> bool:
+        """One row and whatever is due at this step; returns whether to stop."""
+        if self.due(self.training.evaluate_every):
+            metrics |= self.evaluate()
+        self.rows.log(self.loop.global_step, metrics)
+        self.log_timing()
+        self.console.update(self.loop.global_step, metrics)
+        if self.due(self.training.checkpoint_every):
+            self.snapshot()
+        return self.solved or self.wish.signal is not None
+
+    def due(self, every: int) -> bool:
+        """Whether the update that just ended crossed a multiple of `every` steps."""
+        step = self.loop.global_step
+        before = step - self.settings.hyperparameters.num_steps * self.training.num_envs
+        return every > 0 and step // every > before // every
+
+    def evaluate(self) -> Metrics:
+        """A greedy evaluation; the best so far becomes checkpoints/best."""
+        goal = self.training.stop_at_return
+        with self.clock.paused():
+            evaluation = self.play("selection")
+            self.evaluated_at = self.loop.global_step
+            if self.best_return is None or evaluation.mean > self.best_return:
+                self.best_return = evaluation.mean
+                self.save(checkpoint.BEST, {"agent": self.loop.agent.state_dict()})
+            if goal is not None and evaluation.mean >= goal:
+                self.solved = self.play("confirmation").mean >= goal
+        return evaluation.metrics()
+
+    def play(self, purpose: str, agent: Agent | None = None) -> Evaluation:
+        """Greedy episodes on the seeds of `purpose`, which training never sees."""
+        episodes = self.training.evaluate_episodes
+        if self.test_worlds is None:
+            self.test_worlds = make_worlds(self.settings, min(episodes, MAX_WORLDS))
+        seed = derive_seed(self.settings.seed, purpose)
+        return evaluate_agent(agent or self.loop.agent, self.test_worlds, episodes=episodes, seed=seed)
+
+    def snapshot(self) -> None:
+        """Save all that an exact continuation needs."""
+        state = {
+            "agent": self.loop.agent.state_dict(),
+            "loop": self.loop.state_dict(),
+            "best_return": self.best_return,
+            "solved": self.solved,
+            "evaluated_at": self.evaluated_at,
+            "metrics_position": self.rows.position(),
+        }
+        self.save(checkpoint.step_name(self.loop.global_step), state)
+
+    def save(self, name: str, state: State) -> None:
+        about: dict[str, Any] = {"agent": self.settings.agent, "env": self.settings.env}
+        about |= {"global_step": self.loop.global_step}
+        checkpoint.save(self.folder.checkpoints, name, state, about=about)
+
+    def log_timing(self) -> None:
+        seconds = self.clock.training_seconds
+        speed = self.loop.global_step / max(seconds, 1e-9)
+        timing = {"training_seconds": seconds, "wall_seconds": self.clock.wall_seconds, "steps_per_second": speed}
+        self.rows.log_timing(self.loop.global_step, timing)

@@ -1,0 +1,39 @@
+"""The worlds that can be trained on: Keel's own, and those of Gymnasium that have a preset."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+
+from keel.envs.registry import describe
+from keel.runners.presets import PRESETS
+
+
+def list_worlds() -> list[dict[str, Any]]:
+    """One row a world: id, summary, presets (agents), solved_at (mean return), native."""
+    rows = {row["id"]: row for row in describe()}
+    for _, env in PRESETS:
+        if env not in rows:
+            spec = gymnasium.spec(env)
+            rows[env] = {
+                "id": env,
+                "summary": "Gymnasium",
+                "native": False,
+                "max_episode_steps": spec.max_episode_steps,
+                "reward_threshold": spec.reward_threshold,
+            }
+    presets = {env: [agent for agent, known in PRESETS if known == env] for env in rows}
+    return [row | {"presets": presets[env]} for env, row in sorted(rows.items(), key=lambda item: not presets[item[0]])]
+
+
+def world_table(worlds: list[dict[str, Any]]) -> str:
+    """The same for reading."""
+    lines = [f"{'world':<32} {'preset':<7} {'solved at':>9}  what it is"]
+    for world in worlds:
+        threshold = world["reward_threshold"]
+        solved = "" if threshold is None else f"{threshold:g}"
+        kind = f"{world['summary']}{' (compiled)' if world['native'] else ''}"
+        lines.append(f"{world['id']:<32} {', '.join(world['presets']):<7} {solved:>9}  {kind}")
+    lines.append("Any other Gymnasium id works too: keel train ppo --env ID")
+    return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""From ids and options to worlds, and the messages for those that do not exist."""
+
+from __future__ import annotations
+
+import builtins
+import importlib
+from typing import Any
+
+import numpy as np
+import pytest
+
+from keel.envs import make
+from keel.envs.vector import make_vec
+
+
+@pytest.mark.parametrize(
+    ("env_id", "message"),
+    [
+        ("CartPol-v1", "did you mean 'CartPole-v"),
+        ("CartPole-v9", "unknown environment 'CartPole-v9'"),
+        ("LunarLander-v2", "LunarLander-v3"),
+        ("keel/CartPol-v0", "did you mean 'keel/CartPole-v0'"),
+        ("no_such_module:World-v0", "no_such_module"),
+        ("", "unknown environment"),
+    ],
+)
+def test_unknown_ids_are_refused_with_the_nearest_one(env_id: str, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_vec(env_id, 1)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "options", "message"),
+    [
+        ("CartPole-v1", {"sutton_barto": True}, "takes no option 'sutton_barto'.*did you mean 'sutton_barto_reward'"),
+        ("LunarLander-v3", {"gravty": -5.0}, "did you mean 'gravity'.*it takes: .*wind_power"),
+        ("keel/CartPole-v0", {"gravity": 5}, "takes no option 'gravity'.*it takes: max_episode_steps"),
+        ("keel/ProbeTruncation-v0", {"length": 5}, "takes no option 'length'"),
+    ],
+)
+@pytest.mark.parametrize("render_mode", [None, "rgb_array"])
+def test_unknown_options_are_refused_with_those_there_are(
+    env_id: str, options: dict[str, Any], message: str, render_mode: str | None
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_vec(env_id, 1, env_options=options, render_mode=render_mode)
+
+
+def test_options_reach_the_environment() -> None:
+    for env_id in ("CartPole-v1", "keel/CartPole-v0"):
+        vector = make_vec(env_id, 1, env_options={"max_episode_steps": 3})
+        vector.reset(0)
+        assert [bool(vector.step(np.array([t % 2])).truncated[0]) for t in range(6)] == [False, False, True] * 2
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ({"num_envs": 0}, "num_envs is 0"),
+        ({"num_envs": 2.5}, "num_envs is 2.5"),
+        ({"num_envs": 2, "workers": -1}, "workers is -1"),
+        ({"num_envs": 2, "frame_stack": -4}, "frame_stack is -4"),
+        ({"num_envs": 2, "step_timeout_seconds": 0.0}, "step_timeout_seconds is 0.0"),
+        ({"num_envs": 2, "step_timeout_seconds": float("nan")}, "step_timeout_seconds is nan"),
+        ({"num_envs": 2, "backend": "envpol"}, "backend is 'envpol'"),
+        ({"num_envs": 2, "render_mode": "rgb"}, "render_mode is 'rgb'"),
+    ],
+)
+def test_bad_arguments_are_refused(argument: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make_vec("CartPole-v1", **argument)
+
+
+@pytest.mark.parametrize(
+    ("env_id", "module", "extra"),
+    [
+        ("ALE/Pong-v5", "ale_py", "atari"),
+        ("BreakoutNoFrameskip-v4", "ale_py", "atari"),
+        ("MiniGrid-Empty-5x5-v0", "minigrid", "minigrid"),
+        ("LunarLander-v3", "gymnasium.envs.box2d", "box2d"),
+        ("HalfCheetah-v5", "gymnasium.envs.mujoco", "mujoco"),
+    ],
+)
+def test_a_missing_extra_is_named_with_the_line_that_installs_it(
+    env_id: str, module: str, extra: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = importlib.import_module
+
+    def without(name: str, package: str | None = None) -> Any:
+        if name.startswith(module):
+            raise ModuleNotFoundError(f"No module named '{name}'")
+        return real(name, package)
+
+    monkeypatch.setattr(importlib, "import_module", without)
+    with pytest.raises(ImportError, match=rf"needs the extra '{extra}': pip install 'keel-rl\[{extra}\]'"):
+        make_vec(env_id, 1)
+
+
+def test_without_envpool_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+    monkeypatch.setitem(__import__("sys").modules, "envpool", None)
+    assert real is builtins.__import__
+    with pytest.raises(ImportError, match=r"needs the extra 'fast': pip install 'keel-rl\[fast\]'"):
+        make_vec("CartPole-v1", 1, backend="envpool")
+
+
+def test_frames_are_stacked_oldest_first_and_afresh_in_every_episode() -> None:
+    single, stacked = make_vec("keel/ProbeAutoreset-v0", 1), make_vec("keel/ProbeAutoreset-v0", 1, frame_stack=2)
+    first = np.asarray(single.reset(0))
+    frames = np.asarray(stacked.reset(0))
+    np.testing.assert_array_equal(frames, np.stack([first, first], axis=1))
+    for _ in range(6):
+        last, step, both = first, single.step(np.array([0])), stacked.step(np.array([0]))
+        first = np.asarray(step.observation)
+        expected = [first, first] if step.final_observation is not None else [last, first]
+        np.testing.assert_array_equal(both.observation, np.stack(expected, axis=1))  # pyright: ignore
+
+
+def test_a_native_world_is_used_only_where_nothing_has_to_be_drawn_or_stacked() -> None:
+    assert make.native_world_path("keel/CartPole-v0") == "keel.envs.cartpole:CartPole"
+    assert make.native_world_path("CartPole-v1") is None
+    assert make_vec("keel/CartPole-v0", 2).render() is None
+    drawn = make_vec("keel/CartPole-v0", 2, render_mode="rgb_array")
+    drawn.reset(0)
+    frame = drawn.render()
+    assert frame is not None
+    assert frame.shape == (405, 720, 3)

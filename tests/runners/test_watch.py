@@ -1,0 +1,281 @@
+"""Watching shows the right moments, in whichever way, and leaves the agent and the file system as they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import av
+import numpy as np
+import pytest
+from gymnasium import spaces
+
+from keel.agents.agent import Decision
+from keel.envs.errors import KeelError
+from keel.envs.protocol import Step
+from keel.envs.vector import make_vec
+from keel.runners import watch as watching
+from keel.runners.watch import play, record_episode, watch
+from keel.runners.window import Window, has_display
+
+
+class Counter:
+    """One world that counts its steps: episode k ends after `lengths[k]`; the frame's grey is 40 times the count."""
+
+    num_envs = 1
+    observation_space: spaces.Space[Any] = spaces.Box(0, 100, (1,), np.float32)
+    action_space: spaces.Space[Any] = spaces.Discrete(2)
+    resume: Literal["exact", "approximate"] = "exact"
+
+    def __init__(self, *lengths: int, text: bool = False, truncate: bool = False) -> None:
+        self.lengths, self.text, self.truncate = lengths, text, truncate
+        self.seeds: list[int] = []
+        self.actions = 0
+
+    def reset(self, seed: int) -> Any:
+        self.seeds.append(seed)
+        self.episode, self.count = 0, 0
+        return self._observation()
+
+    def step(self, action: Any) -> Step:
+        self.actions += 1
+        self.count += 1
+        end = np.array([self.count >= self.lengths[self.episode % len(self.lengths)]])
+        if end[0]:
+            self.episode, self.count = self.episode + 1, 0
+        never = np.array([False])
+        terminated, truncated = (never, end) if self.truncate else (end, never)
+        return Step(self._observation(), np.array([2.0]), terminated, truncated, None, {})
+
+    def _observation(self) -> Any:
+        return np.array([[self.count]], np.float32)
+
+    def render(self) -> Any:
+        return f"count {self.count}\n" if self.text else np.full((32, 48, 3), 40 * self.count, np.uint8)
+
+    def state_dict(self) -> Any: ...
+    def load_state_dict(self, state: Any) -> Any: ...
+    def close(self) -> None: ...
+
+
+class Recorder:
+    """A policy that notes what it is asked; its memory counts the steps since it was cleared."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[int, int, bool, bool]] = []
+
+    def initial_memory(self, batch: int) -> Any:
+        return (0,)
+
+    def act(self, observation: Any, memory: Any, is_first: Any, *, explore: bool) -> Decision:
+        self.asked.append((int(observation[0, 0]), memory[0], bool(is_first[0]), explore))
+        return Decision(np.array([0]), (memory[0] + 1,), memory, is_first, {})
+
+
+@pytest.fixture
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+
+
+@pytest.fixture
+def window(no_display: None) -> Iterator[Window]:
+    with Window("a world") as opened:
+        yield opened
+
+
+def greys(path: Path) -> list[int]:
+    """The counts that a film of `Counter` shows."""
+    with av.open(str(path)) as film:
+        return [round(frame.to_ndarray(format="rgb24").mean() / 40) for frame in film.decode(video=0)]
+
+
+def press(key: str) -> None:
+    import pygame
+
+    pygame.event.post(pygame.event.Event(pygame.KEYDOWN, key=getattr(pygame, f"K_{key}")))
+
+
+def frame() -> Any:
+    return np.full((30, 40, 3), 200, np.uint8)
+
+
+def test_play_shows_a_moment_before_each_action_and_one_at_each_end() -> None:
+    policy = Recorder()
+    moments = list(play(policy, Counter(3, 2), seed=7, episodes=2))
+    shown = [(moment.episode, moment.step, moment.return_, moment.outcome) for moment in moments]
+    assert shown == [
+        (1, 0, 0, ""), (1, 1, 2, ""), (1, 2, 4, ""), (1, 3, 6, "terminated"),
+        (2, 0, 0, ""), (2, 1, 2, ""), (2, 2, 4, "terminated"),
+    ]  # fmt: skip
+    # The world has begun anew when the end is known: what stays in view is the last frame of the ended episode.
+    assert [int(moment.frame[0, 0, 0]) // 40 for moment in moments] == [0, 1, 2, 2, 0, 1, 1]
+
+
+def test_play_asks_greedily_and_clears_the_memory_at_each_start() -> None:
+    policy = Recorder()
+    list(play(policy, Counter(2), seed=0, episodes=2))
+    assert policy.asked == [(0, 0, True, False), (1, 1, False, False), (0, 0, True, False), (1, 1, False, False)]
+
+
+def test_an_endless_episode_is_cut_and_the_next_one_differs() -> None:
+    envs = Counter(1000)
+    moments = list(play(Recorder(), envs, seed=7, episodes=3, max_steps=2))
+    assert [moment.outcome for moment in moments] == ["", "", "cut"] * 3
+    assert int(moments[2].frame[0, 0, 0]) == 80  # nothing was reset, so the last frame can be drawn
+    assert envs.seeds[0] == 7
+    assert len(set(envs.seeds[:3])) == 3
+
+
+def test_settings_and_worlds_that_cannot_be_watched_are_refused_before_the_first_step() -> None:
+    envs = Counter(2)
+    with pytest.raises(ValueError, match="episodes must be at least 1, got 0"):
+        watch(Recorder(), envs, title="", episodes=0, seed=0)
+    with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
+        watch(Recorder(), envs, title="", episodes=1, seed=0, max_steps=0)
+    with pytest.raises(ValueError, match=r"fps.*got 0"):
+        watch(Recorder(), envs, title="", episodes=1, seed=0, fps=0)
+    with pytest.raises(KeelError, match="render_mode='ansi'"):
+        watch(Recorder(), envs, title="", episodes=1, seed=0, text=True)
+    with pytest.raises(KeelError, match="render_mode='rgb_array'"):
+        list(play(Recorder(), Counter(2, text=True), seed=0, episodes=1))
+    envs.num_envs = 2
+    with pytest.raises(ValueError, match="num_envs 2"):
+        play(Recorder(), envs, seed=0, episodes=1)
+    assert envs.actions == 0
+
+
+def test_record_episode_films_one_episode(tmp_path: Path) -> None:
+    path = tmp_path / "videos" / "step.mp4"
+    assert record_episode(Recorder(), Counter(4, 2), path, seed=0, fps=10) == {
+        "return": 8.0, "length": 4, "path": str(path)
+    }  # fmt: skip
+    shown = greys(path)
+    assert shown[:4] == [0, 1, 2, 3]
+    assert set(shown[4:]) == {3}
+    assert len(shown[4:]) == 7  # the end stays for 0.7 seconds
+
+
+def test_record_episode_of_a_real_world(tmp_path: Path) -> None:
+    envs = make_vec("keel/CartPole-v0", 1, render_mode="rgb_array")
+    seen = record_episode(Recorder(), envs, tmp_path / "film.gif", seed=1)
+    assert 5 <= seen["length"] <= 20  # always to the left: the pole falls soon
+    assert seen["return"] == seen["length"]
+    envs.close()
+
+
+def test_without_display_a_film_is_written(tmp_path: Path, no_display: None) -> None:
+    path = tmp_path / "watch.mp4"
+    seen = watch(Recorder(), Counter(2, 3, truncate=True), title="", episodes=2, seed=0, fps=10, default_video=path)
+    assert seen == {
+        "episodes": [
+            {"return": 4.0, "length": 2, "outcome": "truncated"},
+            {"return": 6.0, "length": 3, "outcome": "truncated"},
+        ],
+        "video": str(path),
+    }
+    assert path.is_file()
+
+
+def test_a_display_that_does_not_answer_means_a_film(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(title: str) -> Window:
+        raise KeelError("no window can be opened: the display does not answer")
+
+    monkeypatch.setattr(watching, "has_display", lambda: True)
+    monkeypatch.setattr(watching, "Window", broken)
+    path = tmp_path / "watch.gif"
+    assert watch(Recorder(), Counter(2), title="", episodes=1, seed=0, default_video=path)["video"] == str(path)
+    captured = capsys.readouterr()
+    assert "display does not answer; filming instead" in captured.err
+    assert captured.out == ""
+
+
+def test_text_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    seen = watch(Recorder(), Counter(2, text=True), title="", episodes=1, seed=0, text=True)
+    assert seen["video"] is None
+    printed = capsys.readouterr().out
+    assert printed.index("count 0\nepisode 1    step 0") < printed.index("count 1\nepisode 1    step 1")
+    assert "terminated" in printed
+
+
+def test_has_display_follows_the_variables(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SDL_VIDEODRIVER", "DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert not has_display()
+    monkeypatch.setenv("DISPLAY", ":0")
+    assert has_display()
+    monkeypatch.setenv("SDL_VIDEODRIVER", "dummy")
+    assert not has_display()
+
+
+def test_watch_in_a_window_shows_every_episode(monkeypatch: pytest.MonkeyPatch, no_display: None) -> None:
+    import pygame
+
+    monkeypatch.setattr(watching, "has_display", lambda: True)
+    monkeypatch.setattr(watching, "END_SECONDS", 0.01)
+    seen = watch(Recorder(), Counter(2), title="a world", episodes=3, seed=0, fps=500)
+    assert seen["video"] is None
+    assert len(seen["episodes"]) == 3
+    assert not pygame.display.get_init()
+
+
+def test_the_window_shows_frame_and_line(window: Window) -> None:
+    import pygame
+
+    assert window.show(frame(), "episode 1    step 5", 0.0)
+    surface = pygame.display.get_surface()
+    assert surface is not None
+    assert surface.get_at((surface.get_width() // 2, 10))[:3] == (200, 200, 200)
+    assert surface.get_width() >= 400  # a frame of 40 pixels is enlarged
+    assert pygame.display.get_caption()[0] == "a world   episode 1    step 5"
+
+
+@pytest.mark.parametrize("key", ["ESCAPE", "q"])
+def test_the_window_is_left_by_a_key(window: Window, key: str) -> None:
+    window.show(frame(), "", 0.0)
+    press(key)
+    assert not window.show(frame(), "", 10.0)
+
+
+def test_the_window_is_left_by_its_button_also_while_paused(window: Window) -> None:
+    import pygame
+
+    window.show(frame(), "", 0.0)
+    press("SPACE")
+    pygame.event.post(pygame.event.Event(pygame.QUIT))
+    assert not window.show(frame(), "", 0.0)
+
+
+def test_right_arrow_shows_one_step_and_stays_paused(window: Window) -> None:
+    window.show(frame(), "", 0.0)
+    press("RIGHT")
+    assert window.show(frame(), "", 10.0)  # at once, not after 10 seconds
+    press("ESCAPE")
+    assert not window.show(frame(), "", 0.0)  # paused: a frame without duration still waits for a key
+
+
+def test_space_pauses_and_goes_on(window: Window) -> None:
+    window.show(frame(), "", 0.0)
+    press("SPACE")
+    press("SPACE")
+    assert window.show(frame(), "", 0.0)
+
+
+def test_plus_and_minus_change_the_speed(window: Window) -> None:
+    import time
+
+    window.show(frame(), "", 0.0)
+    for _ in range(10):
+        press("PLUS")
+    start = time.perf_counter()
+    window.show(frame(), "", 6.4)  # 64 times as fast at most
+    fast = time.perf_counter() - start
+    assert 0.09 <= fast < 2
+    for _ in range(7):
+        press("MINUS")
+    start = time.perf_counter()
+    window.show(frame(), "", 0.1)  # half as fast as normal
+    assert time.perf_counter() - start >= 0.19
