@@ -19,7 +19,7 @@ class Actions:
 
     def __init__(self, space: spaces.Space[Any], num_envs: int) -> None:
         if not isinstance(space, spaces.Discrete | spaces.MultiDiscrete | spaces.MultiBinary | spaces.Box):
-            raise TypeError(f"the action space is {space}, supported are {SUPPORTED}")
+            raise ValueError(f"the action space is {space}, supported are {SUPPORTED}")
         assert space.shape is not None
         self._space = space
         self._shape = (num_envs, *space.shape)

@@ -28,7 +28,7 @@ Layout: TypeAlias = "Leaf | dict[str, Layout]"
 
 
 def layout_of(space: spaces.Space[Any], name: str = "observation") -> Layout:
-    """How observations of `space` are laid out. Raises: TypeError, naming the part that has no place in an array."""
+    """How observations of `space` are laid out. Raises: ValueError, naming the part that has no place in an array."""
     if isinstance(space, spaces.Dict):
         return {key: layout_of(part, f"{name}['{key}']") for key, part in space.spaces.items()}
     if isinstance(space, spaces.Discrete):
@@ -36,7 +36,7 @@ def layout_of(space: spaces.Space[Any], name: str = "observation") -> Layout:
     if isinstance(space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
         assert space.shape is not None
         return Leaf(name, space.shape, np.dtype(space.dtype), None)
-    raise TypeError(
+    raise ValueError(
         f"the {name} is a {type(space).__name__} space, which has no fixed numeric shape; supported are {SUPPORTED}: "
         "drop or encode this part with a Gymnasium observation wrapper"
     )

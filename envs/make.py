@@ -14,10 +14,10 @@ import gymnasium
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
-from keel.envs.errors import closest
+from keel.envs.errors import KeelError, closest
 from keel.envs.protocol import ACTION_MASK
 from keel.envs.registry import BY_ID, register_all
-from keel.envs.wrappers import MaskInObservation
+from keel.envs.wrappers import MaskInObservation, stack_frames
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 ATARI_STACK = 4
@@ -38,8 +38,11 @@ def find_spec(env_id: str) -> EnvSpec:
         if family == "atari":
             _import_extra("cv2", family, env_id)
             gymnasium.register_envs(module)
+    module, _, name = env_id.rpartition(":")
     try:
-        return gymnasium.spec(env_id)
+        if module:
+            importlib.import_module(module)
+        return gymnasium.spec(name)
     except gymnasium.error.Error as error:
         hint = closest(env_id, gymnasium.registry)
         raise ValueError(f"unknown environment '{env_id}'{hint} ({error})") from None
@@ -86,8 +89,13 @@ def make_single(
     env = _preprocess(_make(spec, env_id, options, render_mode), family)
     stack = frame_stack or (ATARI_STACK if family == "atari" else 0)
     if stack > 1:
-        env = gymnasium.wrappers.FrameStackObservation(env, stack)
+        env = stack_frames(env, stack)
     return MaskInObservation(env) if _reports_mask(env, family) else env
+
+
+def metric_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
+    """The measures that an environment declares: the names in `info["metrics"]` of its first reset."""
+    return tuple(_first_info(env).get("metrics", ()))
 
 
 def native_world_path(env_id: str) -> str | None:
@@ -103,11 +111,12 @@ def _make(spec: EnvSpec, env_id: str, options: dict[str, Any], render_mode: str 
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*out of date.*")  # the user chose the version on purpose
             return gymnasium.make(env_id, disable_env_checker=True, **options)
-    except (gymnasium.error.DependencyNotInstalled, ModuleNotFoundError) as error:
+    except (gymnasium.error.DependencyNotInstalled, ImportError) as error:
         extra = next((name for name in ("box2d", "mujoco") if f".{name}." in str(spec.entry_point)), None)
-        if extra is None:
-            raise
-        raise ImportError(_install_line(env_id, extra)) from error
+        message = f"environment '{env_id}': {error}" if extra is None else _install_line(env_id, extra)
+        raise ImportError(message) from error
+    except Exception as error:
+        raise ValueError(f"environment '{env_id}' cannot be made with the options {options}: {error!r}") from error
 
 
 def _preprocess(env: gymnasium.Env[Any, Any], family: str | None) -> gymnasium.Env[Any, Any]:
@@ -123,7 +132,14 @@ def _reports_mask(env: gymnasium.Env[Any, Any], family: str | None) -> bool:
         isinstance(env.observation_space, spaces.Dict) and ACTION_MASK in env.observation_space.spaces
     ):
         return False
-    return ACTION_MASK in env.reset(seed=0)[1]
+    return ACTION_MASK in _first_info(env)
+
+
+def _first_info(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
+    try:
+        return env.reset(seed=0)[1]
+    except Exception as error:
+        raise KeelError(f"environment {env.spec.id if env.spec else env}: the first reset failed: {error!r}") from error
 
 
 def _family(env_id: str) -> str | None:

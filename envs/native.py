@@ -69,7 +69,7 @@ class NativeBackend:
         self.observation_space = world.observation_space
         self.action_space = world.action_space
         self._world = world
-        self._limit = max_episode_steps if max_episode_steps is not None else np.iinfo(np.int64).max
+        self._limit = max_episode_steps or np.iinfo(np.int64).max
         self._state = np.zeros((num_envs, world.state_size))
         self._generator = ReusableGenerator()
         self._elapsed = np.zeros(num_envs, np.int64)

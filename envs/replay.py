@@ -8,6 +8,8 @@ import numpy as np
 
 from keel.envs.protocol import Array, State
 
+LEAST_ROWS = 64
+
 
 class EpisodeLog:
     """For each of B worlds the seed of its episode and the actions since, in one array that all worlds share.
@@ -18,7 +20,7 @@ class EpisodeLog:
     def __init__(self, num_envs: int, action_shape: tuple[int, ...], action_dtype: np.dtype[Any]) -> None:
         self._seed = np.zeros(num_envs, np.int64)
         self._start = np.zeros(num_envs, np.int64)  # the row of each world's first action
-        self._rows = np.zeros((1024, num_envs, *action_shape), action_dtype)
+        self._rows = np.zeros((LEAST_ROWS, num_envs, *action_shape), action_dtype)
         self._count = 0
 
     def begin(self, indices: Array, seeds: Any) -> None:
@@ -57,14 +59,14 @@ class EpisodeLog:
                 f"needed are {self._rows.dtype} {(int(length.sum()), *action_shape)}"
             )
         self._count = int(length.max())
-        self._rows = np.zeros((max(1024, 2 * self._count), num_envs, *action_shape), self._rows.dtype)
+        self._rows = np.zeros((max(LEAST_ROWS, 2 * self._count), num_envs, *action_shape), self._rows.dtype)
         self._seed[:], self._start[:] = seed, self._count - length
         for index, episode in enumerate(np.split(actions, np.cumsum(length)[:-1])):
             self._rows[self._start[index] : self._count, index] = episode
 
     def _make_room(self) -> None:
         needed = self._rows[self._start.min() : self._count]
-        rows = np.zeros((max(1024, 2 * len(needed)), *self._rows.shape[1:]), self._rows.dtype)
+        rows = np.zeros((max(LEAST_ROWS, 2 * len(needed)), *self._rows.shape[1:]), self._rows.dtype)
         rows[: len(needed)] = needed
         self._start -= self._start.min()
         self._rows, self._count = rows, len(needed)

@@ -13,7 +13,7 @@ from keel.envs.actions import Actions
 from keel.envs.backend import Backend, Fault, NotDeterministic, plain
 from keel.envs.errors import KeelError
 from keel.envs.local import LocalBackend
-from keel.envs.make import check_options, find_spec, make_single, native_world_path
+from keel.envs.make import check_options, find_spec, make_single, metric_names, native_world_path
 from keel.envs.protocol import Array, Observation, State, Step, VecEnv
 from keel.envs.seeding import derive_seed
 
@@ -54,8 +54,11 @@ class Vector:
     def step(self, action: Array) -> Step:
         """One step of every world. Raises: ValueError or TypeError (the actions), KeelError (a world failed)."""
         if self._current is None:
-            raise RuntimeError("step before reset: call reset(seed) or load_state_dict(state) first")
+            raise RuntimeError(
+                "a step needs a reset first (also after a world has failed): call reset(seed) or load_state_dict(state)"
+            )
         action = self._actions.check(action)
+        self._current = None  # until the step is done: worlds that failed half-way have to be reset
         self._length += 1
         try:
             outcome = self._backend.step(action)
@@ -76,9 +79,9 @@ class Vector:
         )
 
     def state_dict(self) -> State:
-        """Where every world is. Raises: RuntimeError before the first reset."""
+        """Where every world is. Raises: RuntimeError before the first reset and after a failure."""
         if self._current is None:
-            raise RuntimeError("there is no state before the first reset")
+            raise RuntimeError("there is no state before the first reset or after a world has failed")
         return {
             **self._identity(),
             "seed": self._seed,
@@ -96,6 +99,7 @@ class Vector:
         for name, own in self._identity().items():
             if state.get(name) != own:
                 raise ValueError(f"this state has {name} {state.get(name)!r}, the environment here has {own!r}")
+        self._current = None
         self._seed = int(state["seed"])
         self._episode[:], self._length[:] = state["episode"], state["length"]
         try:
@@ -184,13 +188,14 @@ def make_vec(
         env_id: a Gymnasium id, or "module:id" where importing the module registers it.
         num_envs: B, at least 1.
         workers: processes to spread the worlds over; 0 steps them in this one.
-        frame_stack: observations stacked along a new first axis; 0 or 1 for none (Atari: 4).
+        frame_stack: so many last observations stacked, along a new first axis or, for images of three axes, as
+            further channels; 0 or 1 for none (Atari: 4).
         env_options: what the environment's constructor takes.
         render_mode: "human", "rgb_array" or "ansi" for the first world, which is then not compiled.
         backend: "envpool" for EnvPool's worlds (extra `fast`), which resume approximately.
         step_timeout_seconds: how long a worker process may take for one step of its worlds.
-    Raises: ValueError (a bad argument, an unknown id or option), TypeError (a space that has no place in an array),
-        ImportError (a missing extra, with the line that installs it).
+    Raises: ValueError (a bad argument, an unknown id or option, a space that has no place in an array), ImportError
+        (a missing extra, with the line that installs it), KeelError (the world fails at its first reset).
     """
     for name, value, least in (("num_envs", num_envs, 1), ("workers", workers, 0), ("frame_stack", frame_stack, 0)):
         if not isinstance(value, int) or isinstance(value, bool) or value < least:
@@ -231,7 +236,7 @@ def _native_backend(env_id: str, num_envs: int, world: str, options: dict[str, A
     spec = find_spec(env_id)
     check_options(spec, options)
     limit = options.pop("max_episode_steps", spec.max_episode_steps)
-    return NativeBackend(load_world(world, **options), num_envs, limit)
+    return NativeBackend(load_world(world, **options), num_envs, None if limit == -1 else limit)
 
 
 def _local_backend(
@@ -244,8 +249,3 @@ def _local_backend(
         for index in range(num_envs)
     ]
     return LocalBackend(envs, metric_names(envs[0]))
-
-
-def metric_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
-    """The measures that an environment declares in the `info` of its first reset."""
-    return tuple(env.reset(seed=0)[1].get("metrics", ()))

@@ -24,7 +24,7 @@ from keel.envs.actions import Actions
 from keel.envs.backend import Fault, NotDeterministic, Outcome, plain
 from keel.envs.batches import copy, first_difference, layout_of, rows
 from keel.envs.errors import KeelError
-from keel.envs.make import find_spec, make_single
+from keel.envs.make import find_spec, make_single, metric_names
 from keel.envs.protocol import Array, Observation, State
 from keel.envs.replay import EpisodeLog
 from keel.envs.shared import SharedArrays
@@ -52,7 +52,7 @@ class WorkersBackend:
         render_mode: str | None,
     ) -> None:
         sample = make_single(env_id, frame_stack=frame_stack, env_options=env_options)
-        names = tuple(sample.reset(seed=0)[1].get("metrics", ()))
+        names = metric_names(sample)
         sample.close()
         self.num_envs = num_envs
         self.observation_space, self.action_space = sample.observation_space, sample.action_space
@@ -77,6 +77,9 @@ class WorkersBackend:
                 worker.start()
             for worker in self._workers:
                 self._until_ready(worker)
+        except Fault as fault:
+            self.close()
+            raise KeelError(f"environment {env_id}, world {fault.index}: {fault.what}") from None
         except BaseException:
             self.close()
             raise
@@ -138,20 +141,26 @@ class WorkersBackend:
                 worker.send(request)
             except WorkerLost as error:
                 lost[worker] = error
-        fault: Fault | NotDeterministic | None = None
+        trouble: Exception | None = None
         for worker, request in requests.items():
             limit = sent + self._timeout_seconds * (worker.last - worker.first)
             try:
-                if worker in lost:
-                    raise lost[worker]
-                reply = worker.receive(limit)
-            except WorkerLost as error:
-                reply = self._replace(worker, request, error)
-            except (Fault, NotDeterministic) as error:
-                fault = fault or error  # raised once every answer is in: none may be taken for that of a later request
-        if fault is not None:
-            raise fault
+                reply = self._answer(worker, request, limit, lost.get(worker))
+            except (Fault, NotDeterministic, KeelError) as error:
+                trouble = trouble or error  # raised once every answer is in: none is to be taken for a later one
+        if trouble is not None:
+            raise trouble
         return reply
+
+    def _answer(
+        self, worker: WorkerProcess, request: list[Any], limit: float, lost: WorkerLost | None
+    ) -> dict[str, Any]:
+        if lost is None:
+            try:
+                return worker.receive(limit)
+            except WorkerLost as error:
+                lost = error
+        return self._replace(worker, request, lost)
 
     def _replace(self, worker: WorkerProcess, request: list[Any], lost: WorkerLost) -> dict[str, Any]:
         """Start the worker again, bring its worlds to where they were before `request`, and have it answered."""
@@ -223,7 +232,7 @@ class WorkerProcess:
         self._process = self._context.Process(target=serve, args=(far_end, *self._arguments), daemon=True)
         try:
             self._process.start()
-        except (AttributeError, TypeError, ValueError) as error:
+        except Exception as error:  # whatever keeps Python from handing the arguments over
             self._process = None
             raise KeelError(
                 f"the environment cannot be sent to worker processes ({error}): register it with an entry point "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import gymnasium
@@ -10,14 +11,16 @@ from gymnasium import spaces
 
 from keel.envs.protocol import ACTION_MASK, Array
 
+MOST_CHANNELS = 4  # an image whose last axis is longer has its channels first
+
 
 def num_actions(space: spaces.Space[Any]) -> int:
-    """How many bits a mask over this action space has. Raises: TypeError where actions cannot be counted."""
+    """How many bits a mask over this action space has. Raises: ValueError where actions cannot be counted."""
     if isinstance(space, spaces.Discrete):
         return int(space.n)
     if isinstance(space, spaces.MultiDiscrete):
         return int(space.nvec.sum())
-    raise TypeError(f"a mask of legal actions needs a Discrete or MultiDiscrete action space, this one is {space}")
+    raise ValueError(f"a mask of legal actions needs a Discrete or MultiDiscrete action space, this one is {space}")
 
 
 class MaskInObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
@@ -56,3 +59,18 @@ class MaskInObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
             raise ValueError(f"info['{ACTION_MASK}'] is {reported!r}, it must have {self._size} bits")
         mask = np.concatenate([np.ravel(part) for part in parts]).astype(np.int8)
         return mask if mask.any() or not ended else np.ones(self._size, np.int8)
+
+
+def stack_frames(env: gymnasium.Env[Any, Any], count: int) -> gymnasium.Env[Any, Any]:
+    """The last `count` observations along a new first axis, or, for images of three axes, as further channels."""
+    stacked = gymnasium.wrappers.FrameStackObservation(env, count)
+    space = env.observation_space
+    if not isinstance(space, spaces.Box) or len(space.shape) != 3:
+        return stacked
+    axis = 2 if space.shape[2] <= MOST_CHANNELS else 0
+
+    def as_channels(frames: Sequence[Array]) -> Array:
+        return np.concatenate(frames, axis=axis)
+
+    whole = spaces.Box(as_channels([space.low] * count), as_channels([space.high] * count), dtype=space.dtype.type)
+    return gymnasium.wrappers.TransformObservation(stacked, as_channels, whole)

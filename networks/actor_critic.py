@@ -51,10 +51,9 @@ class ActorCritic(nn.Module):
 
     def prepare_acting(self) -> None:
         """Find the numpy form of the policy, where it has one; call it when the parameters have their final place."""
-        plain = (
-            isinstance(self.actor, MLP) and self.encoder.is_plain and self.policy.linear.weight.dtype == torch.float32
-        )
-        self._numpy = numpy_layers([*self.actor.layers, self.policy.linear]) if plain else None
+        self._numpy = None
+        if isinstance(self.actor, MLP) and self.encoder.is_plain and self.policy.linear.weight.dtype == torch.float32:
+            self._numpy = numpy_layers([*self.actor.layers, self.policy.linear])
 
     @property
     def acts_in_numpy(self) -> bool:

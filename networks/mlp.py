@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 
@@ -26,7 +28,7 @@ class MLP(nn.Module):
         super().__init__()
         widths = (inputs, *config.hidden)
         layers: list[nn.Module] = []
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in itertools.pairwise(widths):
             layers += [orthogonal(nn.Linear(before, after)), ACTIVATIONS[config.activation]()]
         self.layers = nn.Sequential(*layers)
         self.features = widths[-1]

@@ -128,7 +128,7 @@ def sync(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     from keel.runners.mirror import sync_runs
 
-    summary = sync_runs(options.runs or ["latest"], json=options.json)
+    summary = sync_runs(options.runs, json=options.json)
     if options.json:
         print(json.dumps(summary))
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -72,7 +73,7 @@ def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> E
                 returns[row].append(float(return_[row]))
                 lengths[row].append(int(length[row]))
             return_[row] = length[row] = 0
-    return Evaluation(np.array(sum(returns, [])), np.array(sum(lengths, [])))
+    return Evaluation(np.array([*chain(*returns)]), np.array([*chain(*lengths)]))
 
 
 def evaluate_run(run: Run, *, episodes: int, seed: int, which: Literal["best", "last"], device: str) -> dict[str, Any]:

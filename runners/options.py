@@ -20,7 +20,9 @@ from keel.runners.presets import PRESETS, Preset, find_preset
 from keel.runners.settings import AGENTS, Settings, Training, known
 
 EPILOGUE = (
-    "--env.NAME VALUE sets an option of the world itself, such as --env.gravity -3.5. "
+    "--env ID chooses the world, and --env.NAME VALUE sets an option of it, such as --env.gravity -3.5. "
+    "--backbone mlp|cnn chooses the network. --config FILE takes the settings of a run's config.json. "
+    "--json prints one JSON object alone on stdout. "
     "Defaults are those of the preset for the world, where there is one."
 )
 
@@ -35,8 +37,7 @@ class Launch:
     """The run's folder; by default one named after world, agent, seed and time under results/runs."""
     name: str | None = None
     """The run's name, and that of its folder under results/runs."""
-    json: bool = False
-    """Print one JSON object alone on stdout; progress goes to stderr."""
+    json: tyro.conf.Suppress[bool] = False
 
 
 def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
@@ -65,7 +66,7 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
         raise ValueError(f"seeds is {read.launch.seeds}: it must be at least 1")
     if read.launch.seeds > 1 and (read.launch.run_dir or read.launch.name):
         raise ValueError("--seeds makes a folder for each seed: leave out --run-dir and --name")
-    return settings, read.launch
+    return settings, dataclasses.replace(read.launch, json=first.json)
 
 
 def _first_pass(agent: str, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -73,6 +74,7 @@ def _first_pass(agent: str, arguments: list[str]) -> tuple[argparse.Namespace, l
     parser.add_argument("--env")
     parser.add_argument("--backbone")
     parser.add_argument("--config", type=Path)
+    parser.add_argument("--json", action="store_true")
     try:
         return parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:

@@ -60,7 +60,7 @@ def _tiles(run: Run, rows: Sequence[Mapping[str, Any]], returns: Sequence[float]
     if timing and (seconds := timing[-1].get("training_seconds")):
         values["training time"] = duration(seconds)
         values["steps per second"] = f"{timing[-1]['global_step'] / seconds:,.0f}"
-    return page.tiles(values | {"state": run.status()["state"]})
+    return page.tiles(values)
 
 
 def duration(seconds: float) -> str:

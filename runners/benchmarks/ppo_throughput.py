@@ -6,12 +6,12 @@ import statistics
 import time
 from typing import Any
 
-import gymnasium
 import torch
 
 from keel.agents.ppo import PPO, PPOConfig
 from keel.envs.vector import make_vec
 from keel.networks.backbone import MLPConfig
+from keel.runners.benchmark import markdown_table
 from keel.runners.loop import Loop
 
 NUM_ENVS, NUM_STEPS, EPOCHS, MINIBATCH_SIZE = 8, 128, 4, 256  # 4 minibatches
@@ -32,7 +32,8 @@ def run(*, rounds: int = 5, rollouts: int = 12) -> dict[str, Any]:
     rows = []
     for env, peer_env, wanted in PAIRS:
         ours, theirs = keel_training(env), sb3_training(peer_env)
-        ours(steps // 4), theirs(steps // 4)  # warm up: compiled kernels, allocator, caches
+        for training in (ours, theirs):
+            training(steps // 4)  # warm up: compiled kernels, allocator, caches
         measured = [(speed(theirs, steps), speed(ours, steps)) for _ in range(rounds)]
         peer, keel = (statistics.median(column) for column in zip(*measured, strict=True))
         ratio = statistics.median(k / p for p, k in measured)
@@ -87,11 +88,12 @@ def sb3_training(env_id: str) -> Any:
     return lambda steps: model.learn(steps, reset_num_timesteps=False)
 
 
-def versions() -> dict[str, str]:
-    import stable_baselines3
-
-    return {
-        "torch": torch.__version__,
-        "gymnasium": gymnasium.__version__,
-        "stable_baselines3": stable_baselines3.__version__,
-    }
+def table(result: dict[str, Any]) -> str:
+    """One line a world."""
+    header = ["Keel's world", "peer's world", "SB3 steps/s", "Keel steps/s", "ratio", "wanted"]
+    rows = [
+        [row["env"], row["peer_env"], f"{row['sb3_steps_per_second']:,.0f}", f"{row['keel_steps_per_second']:,.0f}"]
+        + [f"{row['ratio']:.2f}", f"{row['wanted']:g}"]
+        for row in result["rows"]
+    ]
+    return f"{result['work']}.\n\n" + markdown_table(header, rows)

@@ -51,10 +51,10 @@ def gather(agent, seed=0, steps=None):
         ends = random.choice(3, batch, p=[0.8, 0.1, 0.1])
         following, final = random.normal(size=(2, batch, 4)).astype(np.float32)
         step = Step(following, random.normal(size=batch), ends == 1, ends == 2, final, {})
-        full = agent.observe(observation, decision, step)
+        agent.observe(observation, decision, step)
         finals.append(final)
         observation, is_first, memory = following, ends > 0, decision.memory
-    assert full or steps
+    assert agent.rollout.full or steps
     return np.array(finals)
 
 
@@ -76,7 +76,8 @@ class TestAgainstStableBaselines3:
             )  # as SB3 does
             peer = self.peer_with_the_same(agent, finals, monkeypatch)
             orders = [np.random.default_rng(i).permutation(64) for i in range(3)]
-            monkeypatch.setattr(np.random, "permutation", lambda n, left=iter(orders): next(left))
+            left = iter(orders)
+            monkeypatch.setattr(np.random, "permutation", lambda count: next(left))
             monkeypatch.setattr(ppo_module, "generator", lambda *path: SameOrder(orders, agent.num_envs))
             peer.train()
             agent.update()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import multiprocessing
 import os
 import time
 from typing import Any
@@ -31,6 +32,8 @@ class Faulty(gymnasium.Env[Any, Any]):
     action_space = spaces.Discrete(3)
 
     def __init__(self, fault: str, at_step: int = 4) -> None:
+        if fault == "in_worker" and multiprocessing.parent_process() is not None:
+            raise RuntimeError("not in this process")
         self._fault = fault
         self._at_step = at_step
         self._steps = 0
@@ -93,6 +96,7 @@ SPACES: dict[str, spaces.Space[Any]] = {
     "box": spaces.Box(-1.0, 1.0, (3,), np.float32),
     "box64": spaces.Box(-1.0, 1.0, (2, 2), np.float64),
     "image": spaces.Box(0, 255, (5, 4, 3), np.uint8),
+    "image_channels_first": spaces.Box(0, 255, (3, 5, 8), np.uint8),
     "discrete": spaces.Discrete(5),
     "discrete_from_3": spaces.Discrete(4, start=3),
     "multi_discrete": spaces.MultiDiscrete([2, 5, 3]),

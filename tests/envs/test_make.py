@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import builtins
 import importlib
+import sys
 from typing import Any
 
 import numpy as np
@@ -97,9 +97,7 @@ def test_a_missing_extra_is_named_with_the_line_that_installs_it(
 
 
 def test_without_envpool_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = builtins.__import__
-    monkeypatch.setitem(__import__("sys").modules, "envpool", None)
-    assert real is builtins.__import__
+    monkeypatch.setitem(sys.modules, "envpool", None)  # so that importing it fails
     with pytest.raises(ImportError, match=r"needs the extra 'fast': pip install 'keel-rl\[fast\]'"):
         make_vec("CartPole-v1", 1, backend="envpool")
 
@@ -114,6 +112,39 @@ def test_frames_are_stacked_oldest_first_and_afresh_in_every_episode() -> None:
         first = np.asarray(step.observation)
         expected = [first, first] if step.final_observation is not None else [last, first]
         np.testing.assert_array_equal(both.observation, np.stack(expected, axis=1))  # pyright: ignore
+
+
+@pytest.mark.parametrize(("image", "axis", "shape"), [("image", 3, (5, 4, 6)), ("image_channels_first", 1, (6, 5, 8))])
+def test_frames_of_colour_images_are_stacked_as_channels(image: str, axis: int, shape: tuple[int, ...]) -> None:
+    options = {"observation": image}
+    single = make_vec("test/Sampler-v0", 2, env_options=options)
+    stacked = make_vec("test/Sampler-v0", 2, env_options=options, frame_stack=2)
+    assert stacked.observation_space.shape == shape
+    first = np.asarray(single.reset(0))
+    assert np.concatenate([first, first], axis=axis).tobytes() == np.asarray(stacked.reset(0)).tobytes()
+    action = np.array([0, 0])
+    second, frames = np.asarray(single.step(action).observation), np.asarray(stacked.step(action).observation)
+    assert np.concatenate([first, second], axis=axis).tobytes() == frames.tobytes()
+
+
+def test_the_part_before_a_colon_is_imported_and_the_rest_is_the_id() -> None:
+    one, other = make_vec("keel:keel/CartPole-v0", 2), make_vec("keel/CartPole-v0", 2)
+    np.testing.assert_array_equal(one.reset(0), other.reset(0))  # pyright: ignore
+    assert make_vec("keel:keel/ProbeAutoreset-v0", 2).observation_space.shape == (2,)
+
+
+def test_a_limit_of_minus_one_is_none_at_all() -> None:
+    for env_id in ("keel/ProbeTruncation-v0", "keel/CartPole-v0"):
+        vector = make_vec(env_id, 1, env_options={"max_episode_steps": -1})
+        vector.reset(0)
+        assert not any(vector.step(np.array([0])).truncated[0] for _ in range(15))
+
+
+def test_options_that_the_environment_itself_refuses_are_reported() -> None:
+    with pytest.raises(
+        ValueError, match=r"'LunarLander-v3' cannot be made with the options \{'gravity': 5.0\}: Assertion"
+    ):
+        make_vec("LunarLander-v3", 1, env_options={"gravity": 5.0})
 
 
 def test_a_native_world_is_used_only_where_nothing_has_to_be_drawn_or_stacked() -> None:

@@ -10,9 +10,12 @@ import gymnasium
 import numpy as np
 import pytest
 
+from keel.envs import native
 from keel.envs.cartpole import CartPole, advance
 from keel.envs.local import LocalBackend
-from keel.envs.native import NativeEnv
+from keel.envs.make import metric_names
+from keel.envs.native import NativeBackend, NativeEnv
+from keel.envs.protocol import Array
 from keel.envs.registry import BY_ID
 from keel.envs.vector import Vector, make_vec
 
@@ -109,6 +112,54 @@ def test_a_cartpole_ends_beyond_its_limits(state: list[float], ends: bool) -> No
     terminated = np.empty(1, np.bool_)
     advance(np.array([state]), np.array([0]), np.empty(1), terminated)
     assert terminated[0] == ends
+
+
+class Walk:
+    """A world with measures of its own: a walk on a line from a start drawn by chance."""
+
+    observation_space = gymnasium.spaces.Box(-np.inf, np.inf, (1,), np.float32)
+    action_space = gymnasium.spaces.Box(-1.0, 1.0, (1,), np.float32)
+    state_size = 1
+    metric_names = ("distance", "effort")
+    frames_per_second = 10
+    frame_size = (10, 10)
+
+    def start(self, generator: np.random.Generator) -> Array:
+        return generator.normal(size=1)
+
+    def step(self, state: Array, action: Array, reward: Array, terminated: Array, metrics: Array) -> None:
+        state += action
+        reward[:] = -np.abs(state[:, 0])
+        terminated[:] = np.abs(state[:, 0]) < 0.1
+        metrics[:] = np.column_stack([np.abs(state[:, 0]), np.abs(action[:, 0])])
+
+    def observe(self, state: Array) -> Array:
+        return state.astype(np.float32)
+
+    def draw(self, state: Array, canvas: Any) -> None: ...
+
+    def text(self, state: Array) -> str:
+        return str(state)
+
+
+def test_a_worlds_own_measures_are_the_same_alone_and_in_a_batch(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "load_world", lambda path: Walk())
+    singles: list[Any] = [gymnasium.wrappers.TimeLimit(NativeEnv("walk"), 20) for _ in range(3)]
+    local = Vector("Walk", LocalBackend(singles, metric_names(singles[0])))
+    batch = Vector("Walk", NativeBackend(Walk(), 3, 20))
+    assert np.asarray(local.reset(0)).tobytes() == np.asarray(batch.reset(0)).tobytes()
+    generator, ends = np.random.default_rng(0), 0
+    for _ in range(100):
+        action = generator.uniform(-1, 1, (3, 1)).astype(np.float32)
+        one, other = local.step(action), batch.step(action)
+        for name in ("observation", "reward", "terminated", "truncated"):
+            assert getattr(one, name).tobytes() == getattr(other, name).tobytes()
+        assert one.metrics.keys() == other.metrics.keys() == {"distance", "effort"}
+        for name in one.metrics:
+            np.testing.assert_array_equal(one.metrics[name], other.metrics[name])
+        np.testing.assert_array_equal(other.metrics["distance"], -other.reward)
+        ends += other.final_observation is not None
+    assert ends > 5
 
 
 @pytest.mark.parametrize("mode", ["rgb_array", "ansi", "human", None])

@@ -75,12 +75,12 @@ def test_batches_have_the_type_of_the_space(name: str) -> None:
 
 @pytest.mark.parametrize(("name", "message"), [("text", r"observation\['words'\] is a Text"), ("tuple", "Tuple")])
 def test_observations_without_a_fixed_shape_are_refused(name: str, message: str) -> None:
-    with pytest.raises(TypeError, match=message):
+    with pytest.raises(ValueError, match=message):
         make_vec("test/Sampler-v0", 1, env_options={"observation": name})
 
 
 def test_actions_without_an_array_are_refused() -> None:
-    with pytest.raises(TypeError, match="action space is Tuple"):
+    with pytest.raises(ValueError, match="action space is Tuple"):
         make_vec("test/Sampler-v0", 1, env_options={"action": "tuple"})
 
 

@@ -220,6 +220,19 @@ def test_a_fault_is_named_with_world_seed_step_and_action(fault: str, message: s
     vector.close()
 
 
+def test_after_a_fault_nothing_goes_on_until_a_reset() -> None:
+    vector = make_vec("test/Faulty-v0", 2, env_options={"fault": "raise", "at_step": 1})
+    vector.reset(0)
+    with pytest.raises(KeelError):
+        vector.step(np.array([0, 0]))
+    with pytest.raises(RuntimeError, match="reset"):
+        vector.step(np.array([0, 0]))
+    with pytest.raises(RuntimeError, match="no state"):
+        vector.state_dict()
+    vector.reset(0)
+    assert vector.state_dict()["length"].tolist() == [0, 0]
+
+
 def test_a_fault_in_reset_is_named() -> None:
     vector = make_vec("test/Faulty-v0", 1, env_options={"fault": "reset"})
     with pytest.raises(KeelError, match=r"world 0, episode 0 .*: reset: RuntimeError: the reset broke"):

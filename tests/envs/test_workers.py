@@ -9,6 +9,7 @@ import re
 import signal
 from collections.abc import Callable, Iterator
 
+import gymnasium
 import numpy as np
 import pytest
 
@@ -81,7 +82,7 @@ def test_a_lost_worker_is_named_and_the_run_goes_on_exactly(
     sign: signal.Signals, cause: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     local = make_vec("LunarLander-v3", 4)
-    workers = make_vec("LunarLander-v3", 4, workers=2, step_timeout_seconds=0.5)
+    workers = make_vec("LunarLander-v3", 4, workers=2, step_timeout_seconds=1.0)
 
     def disturb(step: int) -> None:
         if step == 60:
@@ -120,12 +121,12 @@ def test_a_worker_lost_between_the_end_and_the_next_episode(caplog: pytest.LogCa
 @pytest.mark.parametrize(("fault", "cause"), [("exit", "exit code 7"), ("hang", "no answer in time")])
 def test_a_worker_that_fails_every_time_is_given_up(fault: str, cause: str, caplog: pytest.LogCaptureFixture) -> None:
     options = {"fault": fault, "at_step": 2}
-    vector = make_vec("test/Faulty-v0", 2, workers=1, env_options=options, step_timeout_seconds=0.2)
+    vector = make_vec("test/Faulty-v0", 1, workers=1, env_options=options, step_timeout_seconds=0.5)
     try:
         vector.reset(0)
-        vector.step(np.array([0, 0]))
-        with pytest.raises(KeelError, match=f"worlds 0 to 1 .*{cause}.*last action 2.*restarted 3 times"):
-            vector.step(np.array([2, 1]))
+        vector.step(np.array([0]))
+        with pytest.raises(KeelError, match=f"world 0 .*{cause}.*last action 2.*restarted 3 times"):
+            vector.step(np.array([2]))
     finally:
         vector.close()
 
@@ -149,8 +150,8 @@ def test_a_fault_leaves_no_answer_behind_for_the_next_request() -> None:
     try:
         vector.reset(0)
         vector.step(np.array([0, 0, 0]))
-        with pytest.raises(KeelError, match=r"world 2, .* step 2, action 1: RuntimeError: the motor broke"):
-            vector.step(np.array([0, 0, 1]))
+        with pytest.raises(KeelError, match=r"world 0, .* step 2, action 1: RuntimeError: the motor broke"):
+            vector.step(np.array([1, 0, 0]))
         np.testing.assert_array_equal(vector.reset(6), local.reset(6))  # pyright: ignore
         assert_same(vector.step(np.array([0, 1, 2])), local.step(np.array([0, 1, 2])))
     finally:
@@ -173,6 +174,20 @@ def test_a_state_moves_between_one_process_and_workers() -> None:
 def test_a_world_that_cannot_be_made_is_reported_before_anything_starts() -> None:
     with pytest.raises(ValueError, match="CartPol"):
         make_vec("CartPol-v1", 2, workers=2)
+
+
+def test_a_world_that_cannot_be_made_in_its_worker_is_reported() -> None:
+    with pytest.raises(KeelError, match=r"test/Faulty-v0, world [02]: making it: .*not in this process"):
+        make_vec("test/Faulty-v0", 4, workers=2, env_options={"fault": "in_worker"})
+
+
+def test_a_world_that_no_other_process_can_make_is_reported() -> None:
+    gymnasium.register("test/Local-v0", entry_point=lambda: gymnasium.make("CartPole-v1"))
+    try:
+        with pytest.raises(KeelError, match="cannot be sent to worker processes"):
+            make_vec("test/Local-v0", 2, workers=1)
+    finally:
+        gymnasium.registry.pop("test/Local-v0")
 
 
 def test_the_first_world_is_drawn_by_its_worker() -> None:

@@ -171,7 +171,7 @@ def test_secrets_never_reach_the_folder(tmp_path: Path, monkeypatch: pytest.Monk
     "secret",
     [
         "0123456789abcdef" * 2 + "01234567",
-        "sk-abcdefghijklmnop1234",
+        "sk-" + "aB3d" * 5,
         "ghp_" + "a1" * 18,
         "hf_" + "Ab3" * 8,
         "AKIA" + "A1B2" * 4,

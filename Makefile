@@ -1,0 +1,37 @@
+# Everything that Keel needs is installed into .venv by the first command.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: demo test test-slow check benchmarks clean
+
+demo: $(INSTALLED)
+	$(BIN)/keel train ppo --env LunarLander-v3 --stop-at-return 220
+	$(BIN)/keel evaluate latest
+
+test: $(INSTALLED)
+	$(BIN)/pytest
+
+test-slow: $(INSTALLED)
+	$(BIN)/pytest -m slow
+
+check: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/pytest -q tests/test_layout.py tests/test_safety.py
+
+# The tables of results/benchmarks, one after the other, on an otherwise idle machine.
+benchmarks: $(INSTALLED)
+	$(BIN)/keel benchmark ppo-throughput --output results/benchmarks
+	$(BIN)/keel benchmark ppo-learning --output results/benchmarks
+	$(BIN)/keel benchmark exact-resume --output results/benchmarks
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

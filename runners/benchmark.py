@@ -1,0 +1,91 @@
+"""`keel benchmark NAME`: run a measurement and keep it with its command, commit, machine and seeds."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import shlex
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from keel.envs.errors import closest
+from keel.runners.files import write_json, write_text
+from keel.runners.provenance import describe_environment
+
+# Each is a module with `run(**options) -> dict` of JSON values and `table(result) -> str` in Markdown.
+BENCHMARKS = {
+    "ppo-throughput": "environment steps per second of PPO beside Stable-Baselines3",
+    "ppo-learning": "what PPO reaches on each preset and how long it takes, several seeds",
+    "exact-resume": "kill -9 at random moments, resume, compare byte for byte",
+}
+
+
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser("keel benchmark", allow_abbrev=False, description=_description())
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.add_argument("name", metavar="NAME")
+    parser.add_argument("--json", action="store_true", help="print the result as one JSON object alone on stdout")
+    parser.add_argument("--output", type=Path, help="folder for NAME.json and NAME.md; without it nothing is written")
+    parser.add_argument("--set", nargs=2, action="append", default=[], metavar=("OPTION", "VALUE"), help="as JSON")
+    options = parser.parse_args(arguments)
+    if options.name not in BENCHMARKS:
+        raise ValueError(f"'{options.name}' is not a benchmark{closest(options.name, BENCHMARKS)}\n{_description()}")
+    module = importlib.import_module(f"keel.runners.benchmarks.{options.name.replace('-', '_')}")
+    started = time.time()
+    result = module.run(**{name: json.loads(value) for name, value in options.set})
+    document = _provenance(arguments, started) | result
+    if options.output is not None:
+        write_json(options.output / f"{options.name}.json", document)
+        write_text(options.output / f"{options.name}.md", _page(options.name, document, module.table(result)))
+    print(json.dumps(document) if options.json else module.table(result))
+    return 0
+
+
+def _description() -> str:
+    return "\n".join(f"  {name:<16} {text}" for name, text in BENCHMARKS.items())
+
+
+def _provenance(arguments: list[str], started: float) -> dict[str, Any]:
+    environment = describe_environment(device="cpu", threads=1, resume="exact")
+    return {
+        "command": shlex.join(["keel", "benchmark", *arguments]),
+        "date": time.strftime("%Y-%m-%d", time.gmtime(started)),
+        "seconds": round(time.time() - started, 1),
+        "environment": {name: value for name, value in environment.items() if name != "command"},
+    }
+
+
+def _page(name: str, document: Mapping[str, Any], table: str) -> str:
+    environment = document["environment"]
+    versions = environment.get("versions", {})
+    machine = [f"{key}: {value}" for key, value in environment.items() if not isinstance(value, dict)]
+    lines = [
+        f"# {name}",
+        "",
+        BENCHMARKS[name][0].upper() + BENCHMARKS[name][1:] + ".",
+        "",
+        table,
+        "",
+        f"Made on {document['date']} in {document['seconds']:.0f} s by `{document['command']}`; "
+        f"the raw data is in [{name}.json]({name}.json).",
+        "",
+        "; ".join(machine) + ".",
+        "",
+        "Versions: " + ", ".join(f"{key} {value}" for key, value in versions.items()) + ".",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Rows of text as a Markdown table; columns after the first are aligned to the right."""
+    lines = ["| " + " | ".join(header) + " |", "|---" + "|---:" * (len(header) - 1) + "|"]
+    return "\n".join([*lines, *("| " + " | ".join(row) + " |" for row in rows)])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
