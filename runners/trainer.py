@@ -46,6 +46,7 @@ class Trainer:
         self.best_return: float | None = None
         self.evaluated_at = 0
         self.solved = False
+        self.step_before = loop.global_step  # at the update before
         self.test_worlds: VecEnv | None = None
 
     def restore(self, state: State) -> None:
@@ -93,13 +94,12 @@ class Trainer:
         self.console.update(self.loop.global_step, metrics)
         if self.due(self.training.checkpoint_every):
             self.snapshot()
+        self.step_before = self.loop.global_step
         return self.solved or self.wish.signal is not None
 
     def due(self, every: int) -> bool:
         """Whether the update that just ended crossed a multiple of `every` steps."""
-        step = self.loop.global_step
-        before = step - self.settings.hyperparameters.num_steps * self.training.num_envs
-        return every > 0 and step // every > before // every
+        return every > 0 and self.loop.global_step // every > self.step_before // every
 
     def evaluate(self) -> Metrics:
         """A greedy evaluation; the best so far becomes checkpoints/best."""
