@@ -70,8 +70,10 @@ def _page(name: str, document: Mapping[str, Any], table: str) -> str:
         "",
         table,
         "",
-        f"Made on {document['date']} in {document['seconds']:.0f} s by `{document['command']}`; "
-        f"the raw data is in [{name}.json]({name}.json).",
+        (
+            f"Made on {document['date']} in {document['seconds']:.0f} s by `{document['command']}`; "
+            f"the raw data is in [{name}.json]({name}.json)."
+        ),
         "",
         "; ".join(machine) + ".",
         "",

@@ -63,6 +63,9 @@ class Loop:
         self.memory = tuple(state["memory"][str(index)] for index in range(len(state["memory"])))
         self.is_first = np.array(state["is_first"])
         self.episodes.load_state_dict(state["episodes"])
+        if self.envs.resume == "approximate":  # the worlds began new episodes
+            self.is_first[:] = True
+            self.episodes.forget_unfinished()
         self.global_step = state["global_step"]
         restore_global_chance(state["chance"])
 
@@ -108,6 +111,11 @@ class EpisodeStatistics:
             metrics["train/episode_length"] = float(np.mean(self._lengths))
         self._clear()
         return metrics
+
+    def forget_unfinished(self) -> None:
+        """Every world begins a new episode."""
+        self.return_[:] = 0.0
+        self.length[:] = 0
 
     def state_dict(self) -> State:
         return {"return": self.return_.copy(), "length": self.length.copy(), "episodes": self.episodes}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import types
 import typing
 from collections.abc import Mapping
@@ -59,6 +60,8 @@ class Training:
         at_least(1, evaluate_episodes=self.evaluate_episodes)
         at_least(0, workers=self.workers, frame_stack=self.frame_stack)
         at_least(0, evaluate_every=self.evaluate_every, checkpoint_every=self.checkpoint_every)
+        if self.stop_at_return is not None and not math.isfinite(self.stop_at_return):
+            raise ValueError(f"stop_at_return is {self.stop_at_return}: it must be a finite number")
         if self.workers > self.num_envs:
             raise ValueError(f"workers is {self.workers}: more than the {self.num_envs} worlds of num_envs")
 
@@ -97,18 +100,15 @@ class Settings:
         for key in ("agent", "env", "seed", "training", "hyperparameters", "backbone"):
             if key not in config:
                 raise ValueError(f"{source} has no '{key}': it is not the config.json of a run")
-        kind = dict(config["backbone"]).pop("kind", None)
+        backbone = dict(mapping(config["backbone"], "backbone"))
+        kind = backbone.pop("kind", None)
         return Settings(
             agent=known("agent", config["agent"], AGENTS),
             env=convert(str, config["env"], "env"),
             seed=convert(int, config["seed"], "seed"),
             training=read(Training, config["training"], "training"),
             hyperparameters=read(AGENTS[config["agent"]], config["hyperparameters"], "hyperparameters"),
-            backbone=read(
-                BACKBONES[known("backbone.kind", kind, BACKBONES)],
-                {name: value for name, value in config["backbone"].items() if name != "kind"},
-                "backbone",
-            ),
+            backbone=read(BACKBONES[known("backbone.kind", kind, BACKBONES)], backbone, "backbone"),
         )
 
 
@@ -119,8 +119,15 @@ def known(name: str, value: Any, among: Mapping[str, Any]) -> str:
     return value
 
 
-def read(cls: type[T], values: Mapping[str, Any], where: str) -> T:
+def mapping(value: Any, where: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} is {value!r}: expected an object of settings")
+    return value
+
+
+def read(cls: type[T], values: Any, where: str) -> T:
     """The dataclass `cls` from a dict of JSON values; unknown names and wrong types are refused."""
+    values = mapping(values, where)
     hints = typing.get_type_hints(cls)  # without Annotated
     names = [f.name for f in dataclasses.fields(cls)]  # type: ignore[arg-type]
     for name in values:

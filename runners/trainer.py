@@ -13,6 +13,7 @@ from keel.runners.agents import make_worlds
 from keel.runners.console import Console
 from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
 from keel.runners.loop import Loop
+from keel.runners.memory import trim_heap
 from keel.runners.run import Run, RunState
 from keel.runners.settings import Settings
 from keel.runners.stop import Clock, StopWish
@@ -112,6 +113,7 @@ class Trainer:
                 self.save(checkpoint.BEST, {"agent": self.loop.agent.state_dict()})
             if goal is not None and evaluation.mean >= goal:
                 self.solved = self.play("confirmation").mean >= goal
+            trim_heap()
         return evaluation.metrics()
 
     def play(self, purpose: str, agent: Agent | None = None) -> Evaluation:

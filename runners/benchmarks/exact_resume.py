@@ -6,6 +6,7 @@ everything and trained nothing: a start takes milliseconds, and nothing is share
 
 from __future__ import annotations
 
+import itertools
 import multiprocessing
 import os
 import random
@@ -14,30 +15,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keel.envs.errors import KeelError
 from keel.runners import cli
+from keel.runners.benchmark import markdown_table
 from keel.runners.run import Run
 
 ENVS = ("CartPole-v1", "LunarLander-v3", "keel/CartPole-v0")
 UPDATES_PER_SNAPSHOT, STEPS_PER_UPDATE = 2, 256
 OPTIONS = {
-    "total-steps": 8192,
-    "num-envs": 4,
-    "num-steps": STEPS_PER_UPDATE // 4,
-    "epochs": 4,
-    "minibatch-size": 64,
-    "checkpoint-every": UPDATES_PER_SNAPSHOT * STEPS_PER_UPDATE,
-    "evaluate-every": 2048,
-    "evaluate-episodes": 4,
-    "video": False,
+    "--total-steps": 6144,
+    "--num-envs": 4,
+    "--num-steps": STEPS_PER_UPDATE // 4,
+    "--epochs": 4,
+    "--minibatch-size": 64,
+    "--checkpoint-every": UPDATES_PER_SNAPSHOT * STEPS_PER_UPDATE,
+    "--evaluate-every": 2048,
+    "--evaluate-episodes": 4,
+    "--video": False,
 }
 AIM_EVERY = 3  # every third trial waits for a snapshot to begin, and is killed within it
-RESUME_KILLED = 0.25  # how often a resume is killed too, and resumed again
+KILL_RESUME_EVERY = 4  # and every fourth resume is killed at a random moment, and resumed again
 POLL_SECONDS = 0.0002  # a snapshot takes milliseconds
 # What a training imports, also within functions: torch.optim's first use imports torch._dynamo, and the report draws.
 PRELOAD = ["keel.runners.train", "keel.envs.native", "torch._dynamo", "matplotlib.backends.backend_agg"]
@@ -51,49 +53,56 @@ class Reference(NamedTuple):
     seconds: float
 
 
-def run(
-    *,
-    trials: int = 20,
-    envs: Sequence[str] = ENVS,
-    options: dict[str, Any] | None = None,
-    seed: int = 0,
-    folder: Path | None = None,
-) -> dict[str, Any]:
+def run(*, trials: int = 20, envs: Sequence[str] = ENVS, seed: int = 0) -> dict[str, Any]:
     """Kill and resume `trials` trainings in each world, and count those that end byte for byte as the reference.
 
     Compared are all checkpoints that a run leaves (weights, optimiser, counters, chance; last, one before, best) and
     metrics.jsonl.
 
     Args:
-        options: of `keel train ppo`, in place of or beside OPTIONS.
         seed: decides the moments of the kills, as far as a moment can be decided.
-        folder: where the runs go; by default a temporary folder.
     """
-    chosen = OPTIONS | (options or {})
+    server = fork_server()
+    with tempfile.TemporaryDirectory() as temporary:
+        rows = [_kill_and_resume(server, env, trials, random.Random(f"{seed} {env}"), Path(temporary)) for env in envs]
+    return {"options": OPTIONS, "seed": seed, "rows": rows}
+
+
+def table(result: Mapping[str, Any]) -> str:
+    header = ("world", "identical", "killed during a snapshot", "resumes killed too")
+    rows = [
+        [
+            row["env"],
+            f"{row['identical']} of {row['trials']}",
+            str(row["killed_during_snapshot"]),
+            str(row["resumes_killed"]),
+        ]
+        for row in result["rows"]
+    ]
+    return markdown_table(header, rows)
+
+
+def fork_server() -> Any:
+    """Makes processes that have everything imported."""
     server = multiprocessing.get_context("forkserver")
     server.set_forkserver_preload(PRELOAD)
-    with tempfile.TemporaryDirectory() as temporary:
-        base = (folder or Path(temporary)).resolve()
-        rows = [_kill_and_resume(server, env, chosen, trials, seed, base) for env in envs]
-    return {"options": chosen, "seed": seed, "rows": rows}
+    return server
 
 
-def _kill_and_resume(
-    server: Any, env: str, options: dict[str, Any], trials: int, seed: int, base: Path
-) -> dict[str, Any]:
+def _kill_and_resume(server: Any, env: str, trials: int, chance: random.Random, folder: Path) -> dict[str, Any]:
     """The row of one world."""
-    chance = random.Random(f"{seed} {env}")
-    training = ["train", "ppo", "--env", env]
-    for name, value in options.items():
-        training += [f"--{name}", str(value)]
     start = time.perf_counter()
-    name = env.replace("/", "-")
-    reference = make_reference([*training, "--run-dir", str(base / f"{name}-reference")], base / f"{name}-reference")
+    training = ["train", "ppo", "--env", env, *(part for name, value in OPTIONS.items() for part in (name, str(value)))]
+    path = folder / env.replace("/", "-")
+    command = [sys.executable, "-P", "-m", "keel.runners.cli", *training, "--run-dir", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise KeelError(f"the training to compare with failed: {done.stderr}")
+    reference = read_reference(path)
     runs = []
     for number in range(trials):
-        path = base / f"{name}-{number:03d}"
-        trial = Trial(server, path, reference, chance)
-        runs.append(trial.run([*training, "--run-dir", str(path)], aim=number % AIM_EVERY == 0))
+        trial = Trial(server, training, path.with_name(f"{path.name}-{number:03d}"))
+        runs.append(trial.run(reference, chance, number))
     return {
         "env": env,
         "trials": trials,
@@ -106,17 +115,11 @@ def _kill_and_resume(
     }
 
 
-def make_reference(training: list[str], path: Path) -> Reference:
-    """Train without a break, in a process that has nothing in common with this one."""
-    command = [sys.executable, "-P", "-m", "keel.runners.cli", *training]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise KeelError(f"the training to compare with failed: {done.stderr}")
-    run = Run.open(path)
-    row_ends = [0]
-    for line in (path / "metrics.jsonl").read_bytes().splitlines(keepends=True):
-        row_ends.append(row_ends[-1] + len(line))
-    return Reference(files_of(path), row_ends, run.timing()[-1]["wall_seconds"])
+def read_reference(path: Path) -> Reference:
+    """What a finished run left."""
+    lines = (path / "metrics.jsonl").read_bytes().splitlines(keepends=True)
+    row_ends = list(itertools.accumulate(len(line) for line in lines))
+    return Reference(files_of(path), row_ends, Run.open(path).timing()[-1]["wall_seconds"])
 
 
 def files_of(path: Path) -> dict[str, bytes]:
@@ -128,36 +131,35 @@ def files_of(path: Path) -> dict[str, bytes]:
 class Trial:
     """One training that is killed, and resumed until it is finished."""
 
-    def __init__(self, server: Any, path: Path, reference: Reference, chance: random.Random) -> None:
+    def __init__(self, server: Any, training: list[str], path: Path) -> None:
         self.server = server
+        self.training = [*training, "--run-dir", str(path)]
         self.path = path
-        self.reference = reference
-        self.chance = chance
 
-    def run(self, training: list[str], *, aim: bool) -> dict[str, Any]:
+    def run(self, reference: Reference, chance: random.Random, number: int) -> dict[str, Any]:
         """Returns what happened; `different` names the files that are not as the reference's."""
-        row = self.chance.randrange(UPDATES_PER_SNAPSHOT, len(self.reference.row_ends) - 2 * UPDATES_PER_SNAPSHOT)
-        within = self.chance.uniform(0.0, self.reference.seconds / len(self.reference.row_ends))
-        process = self.start(training)
-        self.wait(process, lambda: self.has_snapshot() and self.rows_bytes() >= self.reference.row_ends[row])
+        rows = chance.randint(UPDATES_PER_SNAPSHOT, len(reference.row_ends) - 2 * UPDATES_PER_SNAPSHOT)
+        within = chance.uniform(0.0, reference.seconds / len(reference.row_ends))
+        process = self.start(self.training)
+        self.wait(process, lambda: self.has_snapshot() and self.rows_bytes() >= reference.row_ends[rows - 1])
         time.sleep(within)
-        if aim:
+        if number % AIM_EVERY == 0:
             self.wait(process, self.is_saving)
         killed = kill(process)
         during_snapshot = killed and self.is_saving()
-        resume_killed = self.chance.random() < RESUME_KILLED
-        if resume_killed:
+        resume_killed = False
+        if number % KILL_RESUME_EVERY == 0:
             process = self.start(["resume", str(self.path)])
-            process.join(self.chance.uniform(0.0, self.reference.seconds))
+            process.join(chance.uniform(0.0, reference.seconds))
             resume_killed = kill(process)
         process = self.start(["resume", str(self.path)])
         process.join()
         if process.exitcode != 0:
             raise KeelError(f"{self.path} was not resumed: {self.log.read_text()}")
-        found, expected = files_of(self.path), self.reference.files
+        found, expected = files_of(self.path), reference.files
         return {
             "killed": killed,
-            "killed_after_row": row,
+            "killed_after_row": rows,
             "during_snapshot": during_snapshot,
             "resume_killed": resume_killed,
             "different": sorted(name for name in found | expected if found.get(name) != expected.get(name)),

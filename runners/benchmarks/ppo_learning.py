@@ -90,8 +90,16 @@ def table(result: dict[str, Any]) -> str:
         steps = statistics.median(row["steps"] for row in rows)
         last = statistics.mean(row["last_mean"] for row in rows)
         lines.append(
-            [env, wanted, f"{reached} of {len(rows)}", f"{statistics.mean(best):.1f}", spread, f"{last:.1f}"]
-            + [f"{steps:,.0f}", f"{seconds:.1f}"]
+            [
+                env,
+                wanted,
+                f"{reached} of {len(rows)}",
+                f"{statistics.mean(best):.1f}",
+                spread,
+                f"{last:.1f}",
+                f"{steps:,.0f}",
+                f"{seconds:.1f}",
+            ]
         )
     header = ["world", "wanted", "seeds that reach it", "best, mean", "range over seeds", "last, mean"]
     return markdown_table([*header, "steps, median", "training seconds, median"], lines)

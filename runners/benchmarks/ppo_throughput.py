@@ -92,8 +92,14 @@ def table(result: dict[str, Any]) -> str:
     """One line a world."""
     header = ["Keel's world", "peer's world", "SB3 steps/s", "Keel steps/s", "ratio", "wanted"]
     rows = [
-        [row["env"], row["peer_env"], f"{row['sb3_steps_per_second']:,.0f}", f"{row['keel_steps_per_second']:,.0f}"]
-        + [f"{row['ratio']:.2f}", f"{row['wanted']:g}"]
+        [
+            row["env"],
+            row["peer_env"],
+            f"{row['sb3_steps_per_second']:,.0f}",
+            f"{row['keel_steps_per_second']:,.0f}",
+            f"{row['ratio']:.2f}",
+            f"{row['wanted']:g}",
+        ]
         for row in result["rows"]
     ]
     return f"{result['work']}.\n\n" + markdown_table(header, rows)
