@@ -57,6 +57,8 @@ class PPOConfig:
     """Scale rewards by the spread of the discounted return."""
     initial_log_std: float = 0.0
     """Of continuous actions, in units where [-1, 1] spans the bounds."""
+    noise_correlation: float = 0.0
+    """From one step's exploration noise to the next one's; above 0, continuous actions swing instead of trembling."""
 
     def __post_init__(self) -> None:
         at_least(1, num_steps=self.num_steps, epochs=self.epochs)
@@ -66,6 +68,7 @@ class PPOConfig:
         between(0.0, 1.0, gamma=self.gamma, gae_lambda=self.gae_lambda)
         at_least(0.0, entropy_coefficient=self.entropy_coefficient, value_coefficient=self.value_coefficient)
         between(-20.0, 2.0, initial_log_std=self.initial_log_std)
+        between(0.0, 0.999, noise_correlation=self.noise_correlation)
         if self.clip_range_value is not None:
             positive(clip_range_value=self.clip_range_value)
         if self.target_kl is not None:
@@ -120,6 +123,21 @@ def ppo_loss(
     return loss, metrics
 
 
+def correlated(noise: Array, correlation: float) -> Array:
+    """Standard normal noise [T ...] made to hang together along T, each step still standard normal by itself.
+
+        z_0 = e_0,  z_t = rho z_{t-1} + sqrt(1 - rho^2) e_t
+
+    Source: Hollenstein et al. 2024, Colored noise in PPO, which uses other spectra for the same purpose.
+    """
+    if correlation == 0.0:
+        return noise
+    result = noise.copy()
+    for t in range(1, len(noise)):
+        result[t] = correlation * result[t - 1] + np.sqrt(1 - correlation**2) * noise[t]
+    return result
+
+
 class PPO:
     """The agent: acts, gathers a rollout, and improves the policy on it."""
 
@@ -157,6 +175,10 @@ class PPO:
         self.global_step = 0
         self.updates = 0
         self.noise: Array | None = None
+        if config.noise_correlation and not self.network.actions.continuous:
+            raise ValueError(
+                f"noise_correlation is for continuous actions, and these are {action_space}: leave it at 0"
+            )
         self._check_minibatches()
 
     def _check_minibatches(self) -> None:
@@ -183,7 +205,8 @@ class PPO:
         """The noise [B P] of the rollout's next step; all of a rollout's is drawn at its start."""
         if self.noise is None:
             random = generator(self.seed, "acting", self.updates)
-            self.noise = self.network.actions.draw_noise(random, (self.config.num_steps, self.num_envs))
+            noise = self.network.actions.draw_noise(random, (self.config.num_steps, self.num_envs))
+            self.noise = correlated(noise, self.config.noise_correlation)
         return self.noise[self.rollout.length]
 
     def observe(self, observation: Observation, decision: Decision, step: Step) -> bool:

@@ -83,6 +83,8 @@ def make_single(
         raise ValueError(f"render_mode is '{render_mode}', it must be one of {', '.join(RENDER_MODES)} or None")
     if sys.platform == "linux" and "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
+        if "WAYLAND_DISPLAY" not in os.environ:
+            os.environ.setdefault("SDL_VIDEODRIVER", "dummy")  # drawing without a screen, and without SDL's complaints
     family = _family(env_id)
     if family == "atari":
         options["frameskip"] = 1  # AtariPreprocessing skips frames itself

@@ -111,7 +111,11 @@ class JsonLines:
             self._run.set_status(status)
 
     def position(self) -> int:
-        """The length of metrics.jsonl in bytes: a snapshot keeps it, and `truncate` comes back to it."""
+        """The length of metrics.jsonl in bytes: a snapshot keeps it, and `truncate` comes back to it.
+
+        The rows so far are made durable first, so that no power cut leaves a snapshot that knows more than they.
+        """
+        os.fsync(self._metrics.fileno())
         return self._metrics.tell()
 
     def truncate(self, position: int) -> None:

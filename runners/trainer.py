@@ -62,7 +62,11 @@ class Trainer:
             self.clock.before = timing[-1]["training_seconds"]
         self.folder.set_status("running", global_step=self.loop.global_step)
         with self.wish:
-            if not self.solved:
+            if self.solved:
+                self.console.message(
+                    f"stop_at_return {self.training.stop_at_return} was reached: nothing more to train"
+                )
+            else:
                 self.loop.run(self.training.total_steps, self.after_update)
             training_seconds = self.clock.training_seconds
             if self.wish.signal is None and self.evaluated_at != self.loop.global_step:
