@@ -1,0 +1,47 @@
+"""The benchmark command: it measures, writes what it measured beside what it measured it with, and refuses other names."""
+
+import json
+
+import pytest
+
+from keel.runners.benchmark import BENCHMARKS, main, markdown_table
+from keel.runners.benchmarks import ppo_learning
+
+
+def test_speed_is_measured_and_kept(tmp_path, capsys):
+    arguments = ["ppo-throughput", "--set", "rounds", "1", "--set", "rollouts", "1"]
+    assert main([*arguments, "--json", "--output", str(tmp_path)]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    kept = json.loads((tmp_path / "ppo-throughput.json").read_text())
+    assert printed == kept
+    for row in kept["rows"]:
+        (only,) = row["rounds"]
+        assert row["ratio"] == only["keel"] / only["sb3"] > 0
+    assert kept["command"].startswith("keel benchmark ppo-throughput --set rounds 1")
+    assert kept["environment"]["versions"]["torch"]
+    page = (tmp_path / "ppo-throughput.md").read_text()
+    assert "| keel/CartPole-v0 | CartPole-v1 |" in page
+    assert "ppo-throughput.json" in page
+
+
+def test_the_learning_table_counts_the_seeds_that_reach_the_goal():
+    row = {"env": "CartPole-v1", "solved": True, "steps": 1000, "training_seconds": 2.0, "last_mean": 480.0}
+    rows = [row | {"seed": seed, "best_mean": mean, "best_std": 1.0} for seed, mean in enumerate((500.0, 470.0))]
+    (line,) = [line for line in ppo_learning.table({"rows": rows}).splitlines() if "CartPole-v1" in line]
+    assert line == "| CartPole-v1 | 475 in 3 s | 1 of 2 | 485.0 | 470.0 … 500.0 | 480.0 | 1,000 | 2.0 |"
+
+
+def test_other_names_are_refused():
+    with pytest.raises(ValueError, match="'ppo-thruput' is not a benchmark; did you mean 'ppo-throughput'"):
+        main(["ppo-thruput"])
+
+
+def test_every_benchmark_is_a_module_that_runs():
+    for name in BENCHMARKS:
+        module = __import__(f"keel.runners.benchmarks.{name.replace('-', '_')}", fromlist=["run"])
+        assert callable(module.run)
+        assert callable(module.table)
+
+
+def test_tables():
+    assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---:|\n| 1 | 2 |"
