@@ -91,11 +91,11 @@ PRESETS: dict[tuple[str, str], Preset] = {
     ),
     # A short discount (ten steps or so) suits a pendulum that swings up within fifty.
     ("ppo", "Pendulum-v1"): Preset(
-        Training(total_steps=200_000, num_envs=8, evaluate_every=8_192, evaluate_episodes=100),
+        Training(total_steps=100_000, num_envs=8, evaluate_every=10_240, evaluate_episodes=100),
         PPOConfig(
-            num_steps=128,
+            num_steps=256,
             epochs=10,
-            minibatch_size=128,
+            minibatch_size=64,
             learning_rate=1e-3,
             learning_rate_schedule="linear",
             gamma=0.9,

@@ -30,9 +30,9 @@ class Goal(NamedTuple):
 
 GOALS = {
     "CartPole-v1": Goal(475.0, 475.0, 5, 3.0),
-    "LunarLander-v3": Goal(200.0, 200.0, 3, 60.0),
-    "Acrobot-v1": Goal(-90.0, -85.0, 3),
-    "Pendulum-v1": Goal(-200.0, -180.0, 3),
+    "LunarLander-v3": Goal(200.0, 215.0, 3, 60.0),
+    "Acrobot-v1": Goal(-90.0, -84.0, 3),
+    "Pendulum-v1": Goal(-200.0, -185.0, 3),
     "MountainCarContinuous-v0": Goal(85.0, 90.0, 3),
     "MountainCar-v0": Goal(-115.0, -112.0, 3),
     "LunarLanderContinuous-v3": Goal(200.0, 220.0, 3),
