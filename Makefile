@@ -11,7 +11,7 @@ demo: $(INSTALLED)
 	$(BIN)/keel evaluate latest
 
 test: $(INSTALLED)
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow

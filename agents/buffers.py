@@ -28,7 +28,7 @@ def write(target: Observation, index: int, source: Observation) -> None:
         target[index] = source
 
 
-def select(observation: Observation, rows: Array) -> Observation:
+def select(observation: Observation, rows: Array | slice) -> Observation:
     """observation[rows], key by key."""
     if isinstance(observation, dict):
         return {key: select(value, rows) for key, value in observation.items()}

@@ -12,7 +12,7 @@ from gymnasium import spaces
 from torch import Tensor
 
 from keel.agents.agent import Decision, Memory, Metrics
-from keel.agents.buffers import Rollout
+from keel.agents.buffers import Rollout, select
 from keel.agents.checks import at_least, between, positive
 from keel.agents.optimiser import FlatAdam, scheduled
 from keel.agents.returns import explained_variance, gae
@@ -106,19 +106,20 @@ def ppo_loss(
     """
     log_ratio = log_prob - old_log_prob
     ratio = log_ratio.exp()
-    unclipped = ratio * advantage
-    clipped = ratio.clamp(1 - clip_range, 1 + clip_range) * advantage
-    policy_loss = -torch.minimum(unclipped, clipped).mean()
+    clipped = ratio.clamp(1 - clip_range, 1 + clip_range)
+    policy_loss = -torch.minimum(ratio * advantage, clipped * advantage).mean()
     squared_error = (value - return_).square()
     if clip_range_value is not None:
         held = old_value + (value - old_value).clamp(-clip_range_value, clip_range_value)
         squared_error = torch.maximum(squared_error, (held - return_).square())
     value_loss = squared_error.mean()
     mean_entropy = entropy.mean()
-    loss = policy_loss - entropy_coefficient * mean_entropy + value_coefficient * value_loss
+    loss = policy_loss + value_coefficient * value_loss
+    if entropy_coefficient:  # otherwise its gradient, which is zero, need not be computed
+        loss = loss - entropy_coefficient * mean_entropy
     with torch.no_grad():
         approximate_kl = (ratio - 1 - log_ratio).mean()
-        fraction_clipped = ((ratio - 1).abs() > clip_range).to(loss.dtype).mean()
+        fraction_clipped = (ratio != clipped).to(loss.dtype).mean()
         metrics = torch.stack([policy_loss, value_loss, mean_entropy, approximate_kl, fraction_clipped])
     return loss, metrics
 
@@ -184,14 +185,17 @@ class PPO:
     def _check_minibatches(self) -> None:
         size, steps = self.config.minibatch_size, self.config.num_steps * self.num_envs
         unit = self.config.num_steps if self.has_memory else 1
-        if size > steps or steps % size or size % unit:
-            better = max(d for d in range(1, steps + 1) if steps % d == 0 and d % unit == 0 and d <= max(size, unit))
-            raise ValueError(
-                f"minibatch_size is {size}, which does not divide the rollout of {self.num_envs} worlds x "
-                f"{self.config.num_steps} steps = {steps}"
-                + (f" into whole sequences of {unit}" if unit > 1 else "")
-                + f"; {better} does"
-            )
+        if size <= steps and steps % size == 0 and size % unit == 0:
+            return
+        least = 2 if self.config.normalise_advantage else 1
+        fitting = [d for d in range(least, steps + 1) if steps % d == 0 and d % unit == 0]
+        better = max((d for d in fitting if d <= size), default=min(fitting, default=None))
+        raise ValueError(
+            f"minibatch_size is {size}, which does not divide the rollout of {self.num_envs} worlds x "
+            f"{self.config.num_steps} steps = {steps}"
+            + (f" into whole sequences of {unit}" if unit > 1 else "")
+            + (f"; {better} does" if better else "; raise num_steps or num_envs")
+        )
 
     def initial_memory(self, batch: int) -> Memory:
         return tuple(part.to(self.device) for part in self.network.initial_memory(batch))
@@ -288,7 +292,8 @@ class PPO:
 
     def _seen(self) -> Any:
         """The rollout's own observations [T B ...], without the one after it."""
-        return select_time(self.rollout.observation, self.config.num_steps)
+        assert self.rollout.observation is not None
+        return select(self.rollout.observation, slice(self.config.num_steps))
 
     def _minibatches(self, batch: dict[str, Tensor], memory: Memory) -> Iterator[tuple[dict[str, Tensor], Memory]]:
         """Shuffled parts [T N ...]: whole sequences where the network has memory, else single steps (T = 1)."""
@@ -346,10 +351,3 @@ class PPO:
         if self.reward_scale is not None:
             self.reward_scale.load_state_dict(state["reward_scale"])
         self.global_step, self.updates = state["global_step"], state["updates"]
-
-
-def select_time(observation: Any, steps: int) -> Any:
-    """observation[:steps], key by key."""
-    if isinstance(observation, dict):
-        return {key: select_time(value, steps) for key, value in observation.items()}
-    return observation[:steps]

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 from gymnasium import spaces
 
-from keel.envs.protocol import Array, Observation, State
+from keel.envs.protocol import Array, Frame, Observation, State
 
 
 class Outcome(NamedTuple):
@@ -50,6 +50,7 @@ class Backend(Protocol):
     num_envs: int
     observation_space: spaces.Space[Any]  # of one world
     action_space: spaces.Space[Any]  # of one world
+    frames_per_second: float  # steps shown in a second at the world's own speed
 
     def reset(self, indices: Array, seeds: Sequence[int]) -> Observation:
         """Start these worlds from these seeds; returns their N observations, [N ...]."""
@@ -68,7 +69,9 @@ class Backend(Protocol):
         """
         ...
 
-    def render(self) -> Array | None: ...
+    def render(self) -> Frame | None:
+        """World 0 as it looks now, or None where it was not made to be drawn. Raises: Fault."""
+        ...
 
     def close(self) -> None: ...
 

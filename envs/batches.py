@@ -21,7 +21,7 @@ class Leaf(NamedTuple):
     name: str
     shape: tuple[int, ...]
     dtype: np.dtype[Any]
-    limits: tuple[int, int] | None  # the least and the greatest value of a Discrete
+    limits: tuple[Any, Any] | None  # the least and the greatest value, where the space counts its values
 
 
 Layout: TypeAlias = "Leaf | dict[str, Layout]"
@@ -33,8 +33,11 @@ def layout_of(space: spaces.Space[Any], name: str = "observation") -> Layout:
         return {key: layout_of(part, f"{name}['{key}']") for key, part in space.spaces.items()}
     if isinstance(space, spaces.Discrete):
         return Leaf(name, (), np.dtype(np.int64), (int(space.start), int(space.start + space.n) - 1))
-    if isinstance(space, spaces.Box | spaces.MultiDiscrete | spaces.MultiBinary):
-        assert space.shape is not None
+    if isinstance(space, spaces.MultiDiscrete):
+        return Leaf(name, space.shape, np.dtype(space.dtype), (space.start, space.start + space.nvec - 1))
+    if isinstance(space, spaces.MultiBinary):
+        return Leaf(name, space.shape, np.dtype(space.dtype), (0, 1))
+    if isinstance(space, spaces.Box):
         return Leaf(name, space.shape, np.dtype(space.dtype), None)
     raise ValueError(
         f"the {name} is a {type(space).__name__} space, which has no fixed numeric shape; supported are {SUPPORTED}: "
@@ -53,7 +56,10 @@ def write(layout: Layout, batch: Observation, index: int, value: Any) -> None:
     """Put the observation of one world in row `index`. Raises: ValueError where it does not fit its space."""
     if isinstance(layout, Leaf):
         fits = value.__class__ is np.ndarray and value.shape == layout.shape and value.dtype == layout.dtype
-        batch[index] = value if fits else _converted(layout, value)  # pyright: ignore[reportArgumentType, reportCallIssue]
+        array = value if fits else _converted(layout, value)
+        if layout.limits is not None:
+            _check_limits(layout, array)
+        batch[index] = array  # pyright: ignore[reportArgumentType, reportCallIssue]
         return
     assert isinstance(batch, dict)
     if not isinstance(value, dict) or value.keys() != layout.keys():
@@ -76,9 +82,15 @@ def _converted(leaf: Leaf, value: Any) -> Array:
         converted = array.astype(leaf.dtype)
     if leaf.dtype.kind != "f" and not np.array_equal(converted, array):
         raise ValueError(f"the {leaf.name} {plain(value)} cannot be held by {leaf.dtype}, which the space says")
-    if leaf.limits is not None and not leaf.limits[0] <= int(converted) <= leaf.limits[1]:
-        raise ValueError(f"the {leaf.name} is {plain(value)}, the space says {leaf.limits[0]} to {leaf.limits[1]}")
     return converted
+
+
+def _check_limits(leaf: Leaf, array: Array) -> None:
+    assert leaf.limits is not None
+    least, greatest = leaf.limits
+    outside = not least <= int(array) <= greatest if array.ndim == 0 else ((array < least) | (array > greatest)).any()
+    if outside:
+        raise ValueError(f"the {leaf.name} is {plain(array)}, the space says {plain(least)} to {plain(greatest)}")
 
 
 def leaves(observation: Observation, name: str = "observation") -> Iterator[tuple[str, Array]]:

@@ -36,8 +36,6 @@ def user_cache_folder() -> Path:
     """Where this user's caches belong; the environment variable KEEL_CACHE_DIR comes first."""
     if chosen := os.environ.get("KEEL_CACHE_DIR"):
         return Path(chosen).expanduser()
-    if sys.platform == "win32":
-        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "keel" / "Cache"
     if sys.platform == "darwin":
         return Path.home() / "Library" / "Caches" / "keel"
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "keel"

@@ -18,6 +18,7 @@ from keel.envs import batches
 from keel.envs.actions import Actions
 from keel.envs.backend import plain
 from keel.envs.errors import KeelError, closest
+from keel.envs.make import USUAL_FRAMES_PER_SECOND
 from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed
 
@@ -28,6 +29,7 @@ class EnvPoolVector:
     """B worlds of EnvPool. Where one ends it is reset at once, by its number, so no action is ever swallowed."""
 
     resume: Literal["exact", "approximate"] = "approximate"
+    frames_per_second = USUAL_FRAMES_PER_SECOND
 
     def __init__(self, env_id: str, num_envs: int, options: Mapping[str, Any]) -> None:
         self.env_id = env_id

@@ -11,7 +11,8 @@ import numpy as np
 from keel.envs.actions import Actions
 from keel.envs.backend import Fault, NotDeterministic, Outcome, plain
 from keel.envs.batches import allocate, layout_of, write
-from keel.envs.protocol import Array, Observation, State
+from keel.envs.make import frames_per_second
+from keel.envs.protocol import Array, Frame, Observation, State
 from keel.envs.replay import EpisodeLog
 
 
@@ -24,6 +25,7 @@ class LocalBackend:
         self.num_envs = len(envs)
         self.observation_space = envs[0].observation_space
         self.action_space = envs[0].action_space
+        self.frames_per_second = frames_per_second(envs[0])
         self._envs = envs
         self._metric_names = tuple(metric_names)
         self._layout = layout_of(self.observation_space)
@@ -79,8 +81,13 @@ class LocalBackend:
             if terminated or truncated:
                 raise NotDeterministic(index, step + 1)
 
-    def render(self) -> Array | None:
-        frame: Any = self._envs[0].render() if self._envs[0].render_mode == "rgb_array" else None
+    def render(self) -> Frame | None:
+        if self._envs[0].render_mode in (None, "human"):
+            return None
+        try:
+            frame: Any = self._envs[0].render()
+        except Exception as error:
+            raise Fault(0, f"it cannot be drawn: {blame(error)}") from error
         return frame
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import gymnasium
+import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
@@ -21,6 +22,7 @@ from keel.envs.wrappers import MaskInObservation, stack_frames
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 ATARI_STACK = 4
+USUAL_FRAMES_PER_SECOND = 30.0  # where a world does not say at what speed it is meant to be seen
 
 # The module that registers a family of ids, by what the ids look like; the extra that installs it has the second name.
 _FAMILIES = {
@@ -52,7 +54,9 @@ def find_spec(env_id: str) -> EnvSpec:
 
 def check_options(spec: EnvSpec, options: Mapping[str, Any]) -> None:
     """Raises: ValueError for an option that the environment does not take, naming those it takes."""
-    accepted = _accepted_options(spec)
+    _check_limit(options.get("max_episode_steps"))
+    parameters = _parameters(spec.kwargs.get("world", spec.entry_point))
+    accepted = None if parameters is None else parameters - {"self", "render_mode"} | {"max_episode_steps"}
     if accepted is None:
         return
     for name, value in options.items():
@@ -81,6 +85,9 @@ def make_single(
     check_options(spec, options)
     if render_mode is not None and render_mode not in RENDER_MODES:
         raise ValueError(f"render_mode is '{render_mode}', it must be one of {', '.join(RENDER_MODES)} or None")
+    parameters = _parameters(spec.entry_point)
+    if render_mode is not None and parameters is not None and "render_mode" not in parameters:
+        raise ValueError(f"environment '{env_id}' cannot be drawn: its constructor takes no render_mode")
     if sys.platform == "linux" and "DISPLAY" not in os.environ:
         os.environ.setdefault("MUJOCO_GL", "egl")
         if "WAYLAND_DISPLAY" not in os.environ:
@@ -98,6 +105,12 @@ def make_single(
 def metric_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
     """The measures that an environment declares: the names in `info["metrics"]` of its first reset."""
     return tuple(_first_info(env).get("metrics", ()))
+
+
+def frames_per_second(env: gymnasium.Env[Any, Any]) -> float:
+    """The speed at which an environment is meant to be seen, as its metadata says."""
+    declared = env.metadata.get("render_fps")
+    return float(declared) if isinstance(declared, int | float) and 0 < declared <= 1000 else USUAL_FRAMES_PER_SECOND
 
 
 def native_world_path(env_id: str) -> str | None:
@@ -159,9 +172,14 @@ def _install_line(env_id: str, extra: str) -> str:
     return f"environment '{env_id}' needs the extra '{extra}': pip install 'keel-rl[{extra}]'"
 
 
-def _accepted_options(spec: EnvSpec) -> set[str] | None:
-    """The names of the options, or None where the environment takes any."""
-    path = spec.kwargs.get("world", spec.entry_point)
+def _check_limit(steps: Any) -> None:
+    whole = isinstance(steps, int | np.integer) and not isinstance(steps, bool)
+    if steps is not None and not (whole and (steps >= 1 or steps == -1)):
+        raise ValueError(f"max_episode_steps is {steps!r}, it must be a whole number of at least 1, or -1 for no limit")
+
+
+def _parameters(path: Any) -> set[str] | None:
+    """The names of what the constructor at "module:class" takes, or None where it takes any."""
     try:
         creator: Any = load_env_creator(path) if isinstance(path, str) else path
     except (ImportError, gymnasium.error.Error):
@@ -169,4 +187,4 @@ def _accepted_options(spec: EnvSpec) -> set[str] | None:
     parameters = inspect.signature(creator).parameters.values()
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
         return None
-    return {parameter.name for parameter in parameters} - {"self", "render_mode"} | {"max_episode_steps"}
+    return {parameter.name for parameter in parameters}

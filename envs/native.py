@@ -68,6 +68,7 @@ class NativeBackend:
         self.num_envs = num_envs
         self.observation_space = world.observation_space
         self.action_space = world.action_space
+        self.frames_per_second = float(world.frames_per_second)
         self._world = world
         self._limit = max_episode_steps or np.iinfo(np.int64).max
         self._state = np.zeros((num_envs, world.state_size))
@@ -100,7 +101,7 @@ class NativeBackend:
             own[...] = saved
         return self._world.observe(self._state)
 
-    def render(self) -> Array | None:
+    def render(self) -> None:
         return None
 
     def close(self) -> None:

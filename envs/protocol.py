@@ -9,6 +9,9 @@ from gymnasium import spaces
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 
+# What a world looks like: an image [H W 3] uint8, or text where it was made with render_mode "ansi".
+Frame: TypeAlias = Array | str
+
 # An array whose first axis is the world, or a (nested) dict of such arrays. Legal actions, where a world has them, are
 # always the reserved key `action_mask` (1 = legal), wherever the world itself reported them.
 Observation: TypeAlias = "Array | dict[str, Observation]"
@@ -42,6 +45,7 @@ class VecEnv(Protocol):
     observation_space: spaces.Space[Any]  # of one world
     action_space: spaces.Space[Any]  # of one world
     resume: Literal["exact", "approximate"]  # whether load_state_dict continues bit for bit
+    frames_per_second: float  # steps shown in a second at the world's own speed
 
     def reset(self, seed: int) -> Observation:
         """Start every world anew; episode k of world i is seeded by (seed, i, k) alone."""
@@ -55,8 +59,8 @@ class VecEnv(Protocol):
         """Continue where `state` was taken; returns the observation that the next action answers."""
         ...
 
-    def render(self) -> Array | None:
-        """The first world as an image [H W 3] uint8, or None where it was not made to be drawn."""
+    def render(self) -> Frame | None:
+        """The first world as it looks now, or None where it was not made to be drawn."""
         ...
 
     def close(self) -> None: ...

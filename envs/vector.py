@@ -14,7 +14,8 @@ from keel.envs.backend import Backend, Fault, NotDeterministic, plain
 from keel.envs.errors import KeelError
 from keel.envs.local import LocalBackend
 from keel.envs.make import check_options, find_spec, make_single, metric_names, native_world_path
-from keel.envs.protocol import Array, Observation, State, Step, VecEnv
+from keel.envs.masks import find_without_choice, parts_of_mask
+from keel.envs.protocol import Array, Frame, Observation, State, Step, VecEnv
 from keel.envs.seeding import derive_seed
 
 
@@ -22,7 +23,8 @@ class Vector:
     """B worlds in step over a backend that only steps them and starts them when told to.
 
     A world that ends is started anew in the same call; episode k of world i is seeded by (seed, i, k) alone, so no
-    world's course depends on the others. Rewards and observations that are nan or infinite stop the run.
+    world's course depends on the others. Rewards and observations that are nan or infinite stop the run, and so do
+    masks that leave no action to choose.
 
     A world's own measures are those of `info["metrics"]`, a dict of floats whose names the first reset declares.
     """
@@ -34,9 +36,11 @@ class Vector:
         self.num_envs = backend.num_envs
         self.observation_space = backend.observation_space
         self.action_space = backend.action_space
+        self.frames_per_second = backend.frames_per_second
         batches.layout_of(self.observation_space)  # refuses what has no place in an array
         self._backend = backend
         self._actions = Actions(self.action_space, self.num_envs)
+        self._mask_parts = parts_of_mask(self.observation_space, self.action_space)
         self._seed = 0
         self._episode = np.zeros(self.num_envs, np.int64)
         self._length = np.zeros(self.num_envs, np.int64)  # steps taken in the episode
@@ -66,11 +70,13 @@ class Vector:
             raise self._report(fault.index, fault.what, action) from fault.__cause__
         except NotDeterministic as error:  # a lost worker could not be brought back
             raise self._not_deterministic(error.index, error.step) from None
+        ended = outcome.terminated | outcome.truncated
         bad = batches.find_non_finite(outcome.reward, "reward") or batches.find_non_finite(outcome.observation)
+        if bad is None and self._mask_parts is not None:
+            bad = find_without_choice(outcome.observation, self._mask_parts, ended)
         if bad is not None:
             raise self._report(bad.index, bad.what, action)
         observation, final_observation = outcome.observation, None
-        ended = outcome.terminated | outcome.truncated
         if np.count_nonzero(ended):
             observation, final_observation = self._start_next(ended, observation), observation
         self._current = batches.copy(observation)
@@ -114,9 +120,12 @@ class Vector:
         self._current = batches.copy(observation)
         return observation
 
-    def render(self) -> Array | None:
-        """The first world as an image [H W 3] uint8, or None where it was not made to be drawn."""
-        return self._backend.render()
+    def render(self) -> Frame | None:
+        """The first world as it looks now, or None where it was not made to be drawn. Raises: KeelError."""
+        try:
+            return self._backend.render()
+        except Fault as fault:
+            raise self._report(fault.index, fault.what, None) from fault.__cause__
 
     def close(self) -> None:
         """Release windows, processes and memory."""
@@ -139,6 +148,8 @@ class Vector:
         except NotDeterministic as error:
             raise self._not_deterministic(error.index, error.step) from None
         bad = batches.find_non_finite(observation)
+        if bad is None and self._mask_parts is not None:
+            bad = find_without_choice(observation, self._mask_parts)
         if bad is not None:
             raise self._report(int(indices[bad.index]), f"reset: {bad.what}", None)
         return observation
@@ -235,7 +246,8 @@ def _native_backend(env_id: str, num_envs: int, world: str, options: dict[str, A
 
     spec = find_spec(env_id)
     check_options(spec, options)
-    limit = options.pop("max_episode_steps", spec.max_episode_steps)
+    limit = options.pop("max_episode_steps", None)
+    limit = spec.max_episode_steps if limit is None else int(limit)
     return NativeBackend(load_world(world, **options), num_envs, None if limit == -1 else limit)
 
 

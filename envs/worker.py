@@ -1,8 +1,8 @@
 """A worker process: some of the worlds, stepped on request. Requests and replies are JSON, arrays lie in shared memory.
 
 Requests: ["step"], ["reset", [[world, seed], ...]], ["replay", world, seed] followed by the actions as raw bytes,
-["render"]. Replies: {} when done, {"frame": shape} followed by the frame, {"fault": [world, what]},
-{"other_way": [world, step]}. Worlds are numbered within the worker.
+["render"]. Replies: {} when done, {"image": [shape, type]} followed by its bytes, {"text": frame},
+{"fault": [world, what]}, {"other_way": [world, step]}. Worlds are numbered within the worker.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ class Recipe:
 
     def make(self, index: int) -> gymnasium.Env[Any, Any]:
         """World `index` of them all."""
-        gymnasium.registry.setdefault(self.spec.id, self.spec)
+        if ":" not in self.env_id:  # otherwise importing the module registers it
+            gymnasium.registry.setdefault(self.spec.id, self.spec)
         return make_single(
             self.env_id,
             frame_stack=self.frame_stack,
@@ -53,8 +54,7 @@ class Recipe:
 def serve(connection: Connection, recipe: Recipe, memory: Any, first: int, last: int) -> None:
     """Step the worlds first to last - 1 until the other side hangs up."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the main process decides
-    if hasattr(signal, "SIGUSR1"):
-        faulthandler.register(signal.SIGUSR1)  # the main process asks a hung worker for its stack
+    faulthandler.register(signal.SIGUSR1)  # the main process asks a hung worker for its stack
     worker: _Worker | None = None
     try:
         while True:
@@ -107,8 +107,10 @@ class _Worker:
                 self._backend.replay(index, seed, actions, self._observation)
             case ["render"]:
                 frame = self._backend.render()
-                if frame is not None:
-                    return {"frame": frame.shape}, frame.astype(np.uint8).tobytes()
+                if isinstance(frame, str):
+                    return {"text": frame}, None
+                if isinstance(frame, np.ndarray):
+                    return {"image": [frame.shape, frame.dtype.str]}, frame.tobytes()
             case _:
                 raise ValueError(f"unknown request {request}")
         return {}, None

@@ -24,8 +24,8 @@ from keel.envs.actions import Actions
 from keel.envs.backend import Fault, NotDeterministic, Outcome, plain
 from keel.envs.batches import copy, first_difference, layout_of, rows
 from keel.envs.errors import KeelError
-from keel.envs.make import find_spec, make_single, metric_names
-from keel.envs.protocol import Array, Observation, State
+from keel.envs.make import find_spec, frames_per_second, make_single, metric_names
+from keel.envs.protocol import Array, Frame, Observation, State
 from keel.envs.replay import EpisodeLog
 from keel.envs.shared import SharedArrays
 from keel.envs.worker import Recipe, serve
@@ -53,6 +53,7 @@ class WorkersBackend:
     ) -> None:
         sample = make_single(env_id, frame_stack=frame_stack, env_options=env_options)
         names = metric_names(sample)
+        self.frames_per_second = frames_per_second(sample)
         sample.close()
         self.num_envs = num_envs
         self.observation_space, self.action_space = sample.observation_space, sample.action_space
@@ -73,13 +74,7 @@ class WorkersBackend:
             for part in np.array_split(np.arange(num_envs), num_workers)
         ]
         try:
-            for worker in self._workers:
-                worker.start()
-            for worker in self._workers:
-                self._until_ready(worker)
-        except Fault as fault:
-            self.close()
-            raise KeelError(f"environment {env_id}, world {fault.index}: {fault.what}") from None
+            self._start()
         except BaseException:
             self.close()
             raise
@@ -121,15 +116,31 @@ class WorkersBackend:
         self._before = copy(self._shared.observation)
         return copy(self._shared.observation)
 
-    def render(self) -> Array | None:
+    def render(self) -> Frame | None:
         reply = self._ask({self._workers[0]: ["render"]})
-        if "frame" not in reply:
-            return None
-        return np.frombuffer(self._workers[0].receive_tail(), np.uint8).reshape(reply["frame"]).copy()
+        if "image" not in reply:
+            return reply.get("text")
+        shape, dtype = reply["image"]
+        return np.frombuffer(self._workers[0].receive_tail(), dtype).reshape(shape).copy()
 
     def close(self) -> None:
         for worker in self._workers:
             worker.stop()
+
+    def _start(self) -> None:
+        """All at once, since each takes seconds to import its libraries. Raises: KeelError."""
+        for worker in self._workers:
+            worker.start()
+        for worker in self._workers:
+            try:
+                self._until_ready(worker)
+            except Fault as fault:
+                raise KeelError(f"environment {self._env_id}, world {fault.index}: {fault.what}") from None
+            except WorkerLost as lost:
+                raise KeelError(
+                    f"environment {self._env_id}: the worker of {worker.worlds} {lost} while it was starting; a script "
+                    'that uses workers needs the guard `if __name__ == "__main__":` round what it runs'
+                ) from None
 
     def _ask(self, requests: dict[WorkerProcess, list[Any]]) -> dict[str, Any]:
         """Send every request, wait for every answer, replace the workers that give none; returns the last answer."""
@@ -286,7 +297,6 @@ class WorkerProcess:
         return WorkerLost(f"(process {self._process.pid}) ended with exit code {code}")
 
     def _ask_for_stack(self) -> None:
-        if hasattr(signal, "SIGUSR1"):
-            with contextlib.suppress(OSError):
-                os.kill(self._process.pid, signal.SIGUSR1)
-                time.sleep(0.2)  # it prints its stack on standard error before it is replaced
+        with contextlib.suppress(OSError):
+            os.kill(self._process.pid, signal.SIGUSR1)
+            time.sleep(0.2)  # it prints its stack on standard error before it is replaced

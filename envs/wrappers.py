@@ -28,7 +28,7 @@ class MaskInObservation(gymnasium.Wrapper[Any, Any, Any, Any]):
 
     A plain observation becomes `{"observation": …, "action_mask": …}`. The mask has one bit an action (for
     MultiDiscrete the parts stand one after the other), 1 = legal. At an end, where worlds often report no mask,
-    every action counts as legal.
+    every action counts as legal; elsewhere the vector environment refuses a mask that allows none.
     """
 
     def __init__(self, env: gymnasium.Env[Any, Any]) -> None:

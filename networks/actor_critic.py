@@ -15,7 +15,7 @@ from keel.networks.distributions import Distribution
 from keel.networks.heads import PolicyHead, ValueHead
 from keel.networks.mlp import MLP
 from keel.networks.numpy_layers import Layer, numpy_layers
-from keel.networks.observations import Encoder
+from keel.networks.observations import ACTION_MASK, Encoder
 
 
 class ActorCritic(nn.Module):
@@ -39,8 +39,8 @@ class ActorCritic(nn.Module):
         super().__init__()
         self.actions = ActionSpace(action_space)
         self.encoder = Encoder(observation_space, normalise=normalise_observation)
-        if self.encoder.has_mask and self.actions.continuous:
-            raise ValueError(f"the world reports an action_mask, and its actions are {action_space}: a Box has none")
+        if self.encoder.has_mask:
+            _check_mask(observation_space, self.actions)
         self.actor = build_backbone(self.encoder.shape, config)
         self.critic = None if config.shared else build_backbone(self.encoder.shape, config)
         if self.critic is not None and self.actor.initial_state(1):
@@ -99,3 +99,15 @@ class ActorCritic(nn.Module):
         if self.critic is not None:
             features, _ = self.critic(encoded, memory, is_first)
         return distribution, self.value(features)
+
+
+def _check_mask(observation_space: spaces.Space[Any], actions: ActionSpace) -> None:
+    if actions.continuous:
+        raise ValueError(f"the world reports an {ACTION_MASK}, and its actions are {actions.space}: a Box has none")
+    assert isinstance(observation_space, spaces.Dict)
+    mask = observation_space[ACTION_MASK]
+    if mask.shape != (actions.parameters,):
+        raise ValueError(
+            f"the {ACTION_MASK} in the observation is {mask}, and the actions are {actions.space}: it must have the "
+            f"shape ({actions.parameters},), one number an action, 1 = legal"
+        )

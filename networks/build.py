@@ -6,6 +6,8 @@ from keel.networks.backbone import Backbone, BackboneConfig, CNNConfig, MLPConfi
 from keel.networks.cnn import CNN
 from keel.networks.mlp import MLP
 
+SMALLEST_NATURE_SIDE = 36  # pixels, so that its three convolutions leave at least one
+
 
 def build_backbone(shape: tuple[int, ...], config: BackboneConfig) -> Backbone:
     """The backbone that `config` describes, for encoded observations of `shape`: (F,) or (C, H, W).
@@ -30,4 +32,8 @@ def build_backbone(shape: tuple[int, ...], config: BackboneConfig) -> Backbone:
 
 def default_backbone(shape: tuple[int, ...]) -> BackboneConfig:
     """The usual backbone for encoded observations of `shape`."""
-    return CNNConfig() if len(shape) == 3 else MLPConfig()
+    if len(shape) != 3:
+        return MLPConfig()
+    if min(shape[1:]) >= SMALLEST_NATURE_SIDE:
+        return CNNConfig()
+    return CNNConfig(variant="impala", channels=(16, 32, 32), features=256)  # as Espeholt et al. 2018 have it

@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 import numpy as np
 from torch import nn
 
-from keel.networks.mlp import Tanh
-
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
 Layer: TypeAlias = Callable[[Array], Array]
 
@@ -30,7 +28,7 @@ def _numpy_layer(module: nn.Module) -> Layer | None:
         case nn.Linear() if module.weight.device.type == "cpu" and max(module.weight.shape) <= MAX_WIDTH:
             weight, bias = module.weight.detach().numpy().T, module.bias.detach().numpy()
             return lambda x: x @ weight + bias
-        case Tanh():
+        case nn.Tanh():
             return np.tanh
         case nn.ReLU():
             return lambda x: np.maximum(x, 0)

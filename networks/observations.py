@@ -45,9 +45,14 @@ def vector_size(space: spaces.Space[Any], name: str = "observation") -> int:
             return int(np.prod(space.shape))
         case spaces.Dict():
             return sum(vector_size(part, f"{name}.{key}") for key, part in space.items())
+    if is_image(space):  # beside other parts: alone it would not come here
+        raise ValueError(
+            f"{name} is an image {space.shape} inside a Dict: no backbone takes images beside other parts yet; keep "
+            "the image alone, or drop it, with a Gymnasium observation wrapper"
+        )
     raise ValueError(
-        f"{name} is {space}: a vector backbone takes Box (up to two axes), Discrete, MultiDiscrete, MultiBinary and "
-        "(nested) Dict of these; for images use --backbone cnn"
+        f"{name} is {space}: supported are images (Box of three axes) alone, and Box of up to two axes, Discrete, "
+        "MultiDiscrete, MultiBinary and (nested) Dict of these"
     )
 
 
@@ -109,6 +114,11 @@ class Encoder(nn.Module):
 
     def encode(self, tensors: Tensors) -> tuple[Tensor, Tensor | None]:
         """The same for tensors that are on the device already."""
+        if self.has_mask and not (isinstance(tensors, dict) and ACTION_MASK in tensors):
+            raise ValueError(
+                f"the observation holds no '{ACTION_MASK}', and this world reports its legal actions there: give the "
+                f"whole dict, with '{ACTION_MASK}' (1 = legal) beside the other parts"
+            )
         mask: Tensor | None = None
         if isinstance(tensors, dict) and (self.has_mask or self.only_key is not None):
             tensors = dict(tensors)

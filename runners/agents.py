@@ -110,13 +110,17 @@ def _batch_of_one(observation: Any) -> Observation:
     return np.asarray(observation)[None]
 
 
-def load_policy(run: Run, which: Literal["best", "last"] = "best", *, device: str = "cpu") -> Policy:
+def load_policy(
+    run: Run, which: Literal["best", "last"] = "best", *, device: str = "cpu", settings: Settings | None = None
+) -> Policy:
     """The agent of a run with the weights of its best or last checkpoint.
+
+    Args: settings of the run where they are at hand; otherwise config.json is read.
 
     Raises:
         CheckpointError: there is no such checkpoint, it is damaged, or it is not of this run's agent and world.
     """
-    settings = Settings.from_json(run.config, str(run.path / "config.json"))
+    settings = settings or Settings.from_json(run.config, str(run.path / "config.json"))
     saved = checkpoint.load(checkpoint.resolve(run.path, which), agent=settings.agent)
     if saved.about.get("env") != settings.env:
         raise KeelError(

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import operator
+import signal
 import sys
 from pathlib import Path
 from typing import Any, Literal
 
 from keel.envs.errors import closest
 from keel.runners.agents import Policy, load_policy
+from keel.runners.commands import what_next
 from keel.runners.console import Console
 from keel.runners.evaluate import evaluate_run
 from keel.runners.options import default_settings
 from keel.runners.run import Run
-from keel.runners.settings import AGENTS, known, read
+from keel.runners.settings import AGENTS, known, mapping, read
 from keel.runners.train import train as train_run
 
 
@@ -23,39 +26,60 @@ def train(
     *,
     env: str,
     seed: int = 0,
-    backbone: str | None = None,
+    backbone: str | dict[str, Any] | None = None,
     env_options: dict[str, Any] | None = None,
     run_dir: Path | str | None = None,
     name: str | None = None,
     **settings: Any,
 ) -> Run:
-    """Train an agent and return its run.
+    """Train an agent and return its run; progress goes to stderr.
+
+    The process's random streams (`random`, NumPy, torch) start anew from the seed, and torch's threads are set to
+    `torch_threads`. Ctrl-C and SIGTERM save the run first, then do what they do without Keel.
 
     Args:
         agent: "ppo".
         env: a Gymnasium id.
-        backbone: "mlp" or "cnn"; by default what the preset says or the observations ask for.
+        seed: where all chance comes from, at least 0.
+        backbone: "mlp" or "cnn", or its settings as config.json has them, such as {"hidden": [64, 64]}, with or without
+            "kind"; by default what the preset says or the observations ask for.
         env_options: what the world is made with.
         run_dir, name: the run's folder, or its name under results/runs.
         settings: any field of Training or of the agent's settings, such as total_steps or gamma.
 
     Raises:
         ValueError: a setting that does not exist (the nearest one is named), has the wrong type or is out of range.
+        KeyboardInterrupt: Ctrl-C, once the run is saved; how to go on is printed.
     """
     known("agent", agent, AGENTS)
-    defaults = default_settings(agent, env, backbone, env_options or {})
+    network = {"kind": backbone} if isinstance(backbone, str) else dict(mapping(backbone or {}, "backbone"))
+    world_options = {key: settings[key] for key in ("backend", "frame_stack") if key in settings}
+    defaults = default_settings(agent, env, network.pop("kind", None), env_options or {}, **world_options)
     chosen = dataclasses.replace(
         defaults,
-        seed=seed,
+        seed=_whole_number("seed", seed),
         training=_replace(defaults.training, settings),
         hyperparameters=_replace(defaults.hyperparameters, settings),
+        backbone=read(type(defaults.backbone), dataclasses.asdict(defaults.backbone) | network, "backbone"),
     )
     if settings:
         names = [f.name for part in (chosen.training, chosen.hyperparameters) for f in dataclasses.fields(part)]
         name_ = next(iter(settings))
         raise ValueError(f"{name_} is not a setting of {agent}{closest(name_, names)}")
     console = functools.partial(Console, stream=sys.stderr)
-    return train_run(chosen, run_dir=Path(run_dir) if run_dir else None, name=name, console=console).run
+    result = train_run(chosen, run_dir=Path(run_dir) if run_dir else None, name=name, console=console)
+    if result.stopped_by is not None:
+        print(what_next(result), file=sys.stderr)
+        signal.raise_signal(result.stopped_by)  # now to whom it was meant for: by default it ends the process
+    return result.run
+
+
+def _whole_number(name: str, value: Any) -> int:
+    """`value` as an int, also where it is one of NumPy's."""
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise ValueError(f"{name} is {value!r}: expected a whole number") from None
 
 
 def _replace(part: Any, settings: dict[str, Any]) -> Any:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import inspect
 import json
 import shlex
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,31 @@ def main(arguments: list[str]) -> int:
     if options.name not in BENCHMARKS:
         raise ValueError(f"'{options.name}' is not a benchmark{closest(options.name, BENCHMARKS)}\n{_description()}")
     module = importlib.import_module(f"keel.runners.benchmarks.{options.name.replace('-', '_')}")
+    chosen = _options(options.name, module.run, options.set)
+    if options.output is not None:
+        options.output.mkdir(parents=True, exist_ok=True)  # now: a measurement can take an hour
     started = time.time()
-    result = module.run(**{name: json.loads(value) for name, value in options.set})
+    result = module.run(**chosen)
     document = _provenance(arguments, started) | result
     if options.output is not None:
         write_json(options.output / f"{options.name}.json", document)
         write_text(options.output / f"{options.name}.md", _page(options.name, document, module.table(result)))
     print(json.dumps(document) if options.json else module.table(result))
     return 0
+
+
+def _options(benchmark: str, run: Callable[..., Any], pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """What --set gives, checked against what the benchmark takes."""
+    taken = list(inspect.signature(run).parameters)
+    options = {}
+    for name, text in pairs:
+        if name not in taken:
+            raise ValueError(f"{benchmark} has no option '{name}'{closest(name, taken)}; it takes: {', '.join(taken)}")
+        try:
+            options[name] = json.loads(text)
+        except json.JSONDecodeError:
+            raise ValueError(f"--set {name} {text}: expected JSON, such as 3 or '[\"CartPole-v1\"]'") from None
+    return options
 
 
 def _description() -> str:

@@ -31,6 +31,7 @@ from keel.runners.files import sync_folder
 from keel.runners.manifest import MANIFEST, MAX_BYTES, STATE, TENSORS, CheckpointError
 
 BEST = "best"
+KEEP_LAST = 2  # snapshots: should the newest be damaged, the one before it still resumes
 
 _STEP_NAME = re.compile(r"step-(\d{12,18})")
 _log = logging.getLogger("keel")
@@ -49,14 +50,13 @@ def step_name(global_step: int) -> str:
     return f"step-{global_step:012d}"
 
 
-def save(folder: Path, name: str, state: State, *, about: dict[str, Any], keep_last: int | None = 2) -> Path:
+def save(folder: Path, name: str, state: State, *, about: dict[str, Any]) -> Path:
     """Write `state` to `folder/name` and return that path; the same state gives the same bytes.
 
     Args:
         folder: a run's `checkpoints`; made where it does not exist.
         name: `step_name(global_step)` or `best`; one of the same name is replaced.
         about: JSON values that say what this is: agent, env, global_step, config_hash, device.
-        keep_last: how many `step-…` to keep, this one included; None keeps all.
 
     Raises:
         CheckpointError: it could not be written; all earlier checkpoints are as they were.
@@ -64,8 +64,6 @@ def save(folder: Path, name: str, state: State, *, about: dict[str, Any], keep_l
     """
     if name != BEST and not _STEP_NAME.fullmatch(name):
         raise ValueError(f"checkpoint name {name!r}: expected {BEST!r} or such as {step_name(123456)!r}")
-    if keep_last is not None and keep_last < 1:
-        raise ValueError(f"keep_last = {keep_last}: expected at least 1, or None to keep all")
     files = _files(state, about)
     temporary = folder / f".tmp-{name}"
     try:
@@ -74,8 +72,8 @@ def save(folder: Path, name: str, state: State, *, about: dict[str, Any], keep_l
             shutil.rmtree(leftover)
         _write(temporary, files)
         _publish(temporary, folder / name)
-        if name != BEST and keep_last is not None:
-            _prune(folder, name, keep_last)
+        if name != BEST:
+            _prune(folder, name)
     except OSError as error:
         needed = sum(len(data) for data in files.values())
         raise CheckpointError(
@@ -120,7 +118,7 @@ def latest(folder: Path) -> Path:
         found = _first_valid(folder, name)
         if found is not None:
             return found
-    raise CheckpointError(f"{folder} holds no whole checkpoint; a run saves its first one after a few updates")
+    raise CheckpointError(f"{folder} holds no whole checkpoint")
 
 
 def best(folder: Path) -> Path:
@@ -254,10 +252,10 @@ def _publish(temporary: Path, final: Path) -> None:
     _remove(replaced)
 
 
-def _prune(folder: Path, saved: str, keep_last: int) -> None:
-    """Newer ones than `saved` go too: they were broken, or the run went back to before them."""
+def _prune(folder: Path, saved: str) -> None:
+    """Keep the last `KEEP_LAST`. Newer ones than `saved` go too: they were broken, or the run went back to before them."""
     names = _step_names(folder)
-    kept = sorted((name for name in names if _step(name) <= _step(saved)), key=_step)[-keep_last:]
+    kept = sorted((name for name in names if _step(name) <= _step(saved)), key=_step)[-KEEP_LAST:]
     for name in names - set(kept):
         _remove(folder / name)
         _remove(folder / f".old-{name}")

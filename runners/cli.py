@@ -19,6 +19,7 @@ COMMANDS = {
     "benchmark": ("benchmark:main", "measure speed and learning beside Stable-Baselines3"),
 }
 AGENTS = {"ppo": "train_ppo:main"}
+DRAWING = {*AGENTS.values(), COMMANDS["watch"][0]}
 
 USAGE = """usage: keel COMMAND …
 
@@ -26,6 +27,7 @@ USAGE = """usage: keel COMMAND …
 
 RUN is a run's folder, its name (or the unique start of it) under results/runs, or `latest`.
 `keel COMMAND --help` says more; `--json` prints one JSON object alone on stdout.
+KEEL_TRACEBACK=1 in the environment shows where in the code an error arose.
 """
 
 
@@ -51,12 +53,32 @@ def find(arguments: list[str]) -> tuple[str, list[str]]:
     return AGENTS[rest[0]], rest[1:]
 
 
+def check_pygame() -> None:
+    """pygame and pygame-ce write the same files: side by side each breaks the other, with errors that name neither.
+
+    Raises:
+        KeelError: both are installed; says how to mend it.
+    """
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        both = f"pygame {version('pygame')} and pygame-ce {version('pygame-ce')}"
+    except PackageNotFoundError:
+        return
+    raise KeelError(
+        f"{both} are both installed and break one another; mend it with: "
+        "pip uninstall -y pygame pygame-ce && pip install pygame-ce"
+    )
+
+
 def run(target: str, arguments: list[str]) -> int:
     """Call `module:function` of keel.runners; errors meant for the user become one message and exit code 2."""
     module, function = target.split(":")
     try:
+        if target in DRAWING:
+            check_pygame()
         return getattr(importlib.import_module(f"keel.runners.{module}"), function)(arguments)
-    except (KeelError, ValueError, FileNotFoundError, ImportError) as error:
+    except (KeelError, ValueError, OSError, ImportError) as error:
         if os.environ.get("KEEL_TRACEBACK"):
             raise
         print(f"keel: {error}", file=sys.stderr)

@@ -30,7 +30,7 @@ def train(agent: str, arguments: list[str]) -> int:
         )
         results.append(result)
         if not launch.json:
-            print(_what_next(result))
+            print(what_next(result))
         if result.stopped_by is not None:
             break
     if launch.json:
@@ -48,7 +48,7 @@ def resume(arguments: list[str]) -> int:
     options = parser.parse_args(arguments)
     console = functools.partial(Console, stream=sys.stderr if options.json else sys.stdout)
     result = resume_run(Run.open(options.run), options.total_steps, console=console)
-    print(json.dumps(_result(result)) if options.json else _what_next(result))
+    print(json.dumps(_result(result)) if options.json else what_next(result))
     return EXIT_CODES[result.stopped_by]
 
 
@@ -177,13 +177,15 @@ def _result(result: Any) -> dict[str, Any]:
     }
 
 
-def _what_next(result: Any) -> str:
+def what_next(result: Any) -> str:
+    """How a training ended, what it left, and the commands to go on with; `result` is a `trainer.Result`."""
     path = result.run.path
     if result.stopped_by is not None:
         return f"stopped at step {result.global_step:,} and saved; continue with: keel resume {path}"
     best = "none" if result.best_return is None else f"{result.best_return:.1f}"
     lines = [f"{result.global_step:,} steps in {result.training_seconds:.1f} s of training; best evaluation {best}"]
-    lines += [f"  report   {path / 'report.html'}"] if (path / "report.html").exists() else []
+    left = {"report": path / "report.html", "curve": path / "learning_curve.png"}
+    lines += [f"  {what:<8} {file}" for what, file in left.items() if file.exists()]
     lines += [f"  video    {video}" for video in sorted(result.run.videos.glob("*.mp4"))]
     lines += [f"  watch    keel watch {path}", f"  judge    keel evaluate {path}", "  compare  keel compare RUN RUN…"]
     return "\n".join(lines)

@@ -14,6 +14,7 @@ from keel.runners.agents import load_policy, make_worlds
 from keel.runners.run import Run
 
 MAX_WORLDS = 100  # of one evaluation: enough to fill a batch, few enough to hold
+MAX_EPISODE_STEPS = 40_000  # where an episode is cut in a world that has no limit of its own
 
 
 class Evaluation(NamedTuple):
@@ -51,7 +52,8 @@ def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> E
     """Play `episodes` greedy episodes; nothing of the agent or of its training changes.
 
     World i plays its first ceil or floor of episodes / B ones, whatever their length, so that short episodes are not
-    counted more often than long ones; each has a seed of its own, so the same call gives the same answer.
+    counted more often than long ones; each has a seed of its own, so the same call gives the same answer. An episode
+    that has not ended after MAX_EPISODE_STEPS counts with its return so far, and ends the part of its world.
     """
     batch = envs.num_envs
     quota = np.full(batch, episodes // batch)
@@ -68,10 +70,12 @@ def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> E
         length += 1
         observation, memory = step.observation, decision.memory
         is_first = step.terminated | step.truncated
-        for row in np.flatnonzero(is_first):
+        for row in np.flatnonzero(is_first | (length >= MAX_EPISODE_STEPS)):
             if len(returns[row]) < quota[row]:
                 returns[row].append(float(return_[row]))
                 lengths[row].append(int(length[row]))
+            if length[row] >= MAX_EPISODE_STEPS:
+                quota[row] = len(returns[row])
             return_[row] = length[row] = 0
     return Evaluation(np.array([*chain(*returns)]), np.array([*chain(*lengths)]))
 

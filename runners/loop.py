@@ -60,7 +60,8 @@ class Loop:
 
     def load_state_dict(self, state: State) -> None:
         self.observation = self.envs.load_state_dict(state["envs"])
-        self.memory = tuple(state["memory"][str(index)] for index in range(len(state["memory"])))
+        fresh = self.agent.initial_memory(self.envs.num_envs)
+        self.memory = tuple(state["memory"][str(index)].to(part) for index, part in enumerate(fresh))
         self.is_first = np.array(state["is_first"])
         self.episodes.load_state_dict(state["episodes"])
         if self.envs.resume == "approximate":  # the worlds began new episodes

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import netrc
 import os
 import secrets
@@ -18,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NoReturn
@@ -48,13 +49,13 @@ class Mirror:
         self._process = process
 
     def finish(self, timeout_seconds: float = 60.0) -> str:
-        """Wait for the last rows to arrive, no longer than the timeout; returns the line to print.
+        """Wait for the last rows to arrive, no longer than the timeout or until Ctrl-C; returns the line to print.
 
         Call it after the status of the run was set: that is what ends the mirror.
         """
         try:
             self._process.wait(timeout_seconds)
-        except subprocess.TimeoutExpired:
+        except (subprocess.TimeoutExpired, KeyboardInterrupt):  # the run is whole, and `keel sync` can send the rest
             os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
         return describe_mirror(self._run)
@@ -152,15 +153,28 @@ def sync_runs(references: list[str], *, json: bool) -> dict[str, Any]:
 
 
 def _sync(run: Run) -> tuple[str, dict[str, Any]]:
-    state = MirrorState.load(run)
-    if state.complete and state.mode == "online" and _is_up_to_date(run, state):
-        return "skipped", {"url": state.url, "reason": "everything is there already"}
     try:
-        with run.lock():
+        with run.lock(), _only_mirror(run):
+            state = MirrorState.load(run)
+            if state.complete and state.mode == "online" and _is_up_to_date(run, state):
+                return "skipped", {"url": state.url, "reason": "everything is there already"}
             _mirror(run, state, _open_session(run, state.id, online=True), goes_on=lambda: False)
     except Exception as error:  # noqa: BLE001 (of whatever kind the W&B client raises: the other runs are still to be sent)
-        return "failed", {"reason": str(error) if isinstance(error, KeelError) else f"{type(error).__name__}: {error}"}
+        reason = str(error) if isinstance(error, KeelError) else f"{type(error).__name__}: {error}"
+        return "failed", {"reason": redact_text(reason)}
     return "sent", {"url": state.url}
+
+
+@contextlib.contextmanager
+def _only_mirror(run: Run, held: int | None = None) -> Iterator[int]:
+    """Wait until no other process sends the run's rows: the mirror of a training that was killed may still do so.
+
+    Two at once would send rows twice. Gives the file descriptor of the lock, which a process that replaces this one
+    can take over as `held`.
+    """
+    with open(run.path / "mirror.lock" if held is None else held, "ab") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield lock.fileno()
 
 
 def _is_up_to_date(run: Run, state: MirrorState) -> bool:
@@ -278,11 +292,12 @@ def _goes_on(run: Run, parent: int) -> bool:
 
 
 def main(arguments: list[str]) -> int:
-    """The mirror process: `python -m keel.runners.mirror RUN --parent PID [--offline WHY]`."""
+    """The mirror process: `python -m keel.runners.mirror RUN --parent PID [--offline WHY --lock DESCRIPTOR]`."""
     parser = argparse.ArgumentParser()
     parser.add_argument("run")
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--offline")
+    parser.add_argument("--lock", type=int)
     options = parser.parse_args(arguments)
     os.nice(10)  # training comes first
     import wandb
@@ -292,16 +307,20 @@ def main(arguments: list[str]) -> int:
     if mode == "disabled":
         print("W&B is disabled (WANDB_MODE)")
         return 0
-    state = MirrorState.load(run)
-    why_offline = options.offline or ("WANDB_MODE" if mode == "offline" else None if _has_key() else "no key")
-    state.why_offline = why_offline or state.why_offline
-    state.save(run)  # the id stays the same whatever happens from here on
-    session = _open_session(run, state.id, online=False) if why_offline else _open_online(run, state.id, arguments)
-    _mirror(run, state, session, goes_on=lambda: _goes_on(run, options.parent))
+    with _only_mirror(run, options.lock) as lock:
+        state = MirrorState.load(run)
+        why_offline = options.offline or ("WANDB_MODE" if mode == "offline" else None if _has_key() else "no key")
+        state.why_offline = why_offline or state.why_offline
+        state.save(run)  # the id stays the same whatever happens from here on
+        if why_offline:
+            session = _open_session(run, state.id, online=False)
+        else:
+            session = _open_online(run, state.id, arguments, lock)
+        _mirror(run, state, session, goes_on=lambda: _goes_on(run, options.parent))
     return 0
 
 
-def _open_online(run: Run, run_id: str, arguments: list[str]) -> wandb.Run:
+def _open_online(run: Run, run_id: str, arguments: list[str], lock: int) -> wandb.Run:
     """Begin online; where the service refuses or is silent, start this process anew and offline.
 
     A client that failed holds on to the run's id and can hang: only a new process is sure to be rid of it. The
@@ -310,7 +329,8 @@ def _open_online(run: Run, run_id: str, arguments: list[str]) -> wandb.Run:
     environment = {name: value for name, value in os.environ.items() if name != "WANDB_SERVICE"}
 
     def restart_offline(why: str) -> NoReturn:
-        command = [sys.executable, *MIRROR_PROCESS, *arguments, "--offline", redact_text(why)]
+        command = [sys.executable, *MIRROR_PROCESS, *arguments, "--offline", redact_text(why), "--lock", str(lock)]
+        os.set_inheritable(lock, True)
         os.execve(sys.executable, command, environment)
 
     watchdog = threading.Timer(WATCHDOG_SECONDS, restart_offline, [f"no answer in {WATCHDOG_SECONDS:g} s"])
@@ -319,7 +339,7 @@ def _open_online(run: Run, run_id: str, arguments: list[str]) -> wandb.Run:
     try:
         session = _open_session(run, run_id, online=True)
     except Exception as error:  # noqa: BLE001 (whatever it is, the mirror can still keep the run offline)
-        print(f"W&B cannot be reached: {type(error).__name__}: {error}", flush=True)
+        print(redact_text(f"W&B cannot be reached: {type(error).__name__}: {error}"), flush=True)
         restart_offline(str(error).partition("\n")[0][:200] or type(error).__name__)
     watchdog.cancel()
     return session

@@ -17,7 +17,7 @@ from keel.networks.build import default_backbone
 from keel.networks.observations import Encoder
 from keel.runners.files import read_json
 from keel.runners.presets import PRESETS, Preset, find_preset
-from keel.runners.settings import AGENTS, Settings, Training, known
+from keel.runners.settings import AGENTS, Settings, Training, known, read
 
 EPILOGUE = (
     "--env ID chooses the world, and --env.NAME VALUE sets an option of it, such as --env.gravity -3.5. "
@@ -25,6 +25,7 @@ EPILOGUE = (
     "--json prints one JSON object alone on stdout. "
     "Defaults are those of the preset for the world, where there is one."
 )
+WORDS = {"True": "true", "False": "false", "None": "null"}  # Python's, beside JSON's own
 
 
 @dataclass(frozen=True)
@@ -52,29 +53,48 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
     if first.env is None and first.config is None and not wants_help:
         worlds = ", ".join(env for name, env in PRESETS if name == agent)
         raise ValueError(f"keel train {agent} needs --env ID (presets: {worlds}; `keel envs` lists more)")
-    defaults = _defaults(agent, first, env_options)
-    read = tyro.cli(
+    defaults = _defaults(agent, first, env_options, _world_options(agent, rest))
+    chosen = tyro.cli(
         _options_type(defaults),
         args=rest,
         prog=f"keel train {agent} --env {defaults.env}",
         description=EPILOGUE,
         config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands),
     )
-    training = dataclasses.replace(read.training, env_options=defaults.training.env_options | env_options)
-    settings = Settings(agent, defaults.env, read.seed, training, read.hyperparameters, read.backbone)
-    if read.launch.seeds < 1:
-        raise ValueError(f"seeds is {read.launch.seeds}: it must be at least 1")
-    if read.launch.seeds > 1 and (read.launch.run_dir or read.launch.name):
+    training = dataclasses.replace(chosen.training, env_options=defaults.training.env_options | env_options)
+    settings = Settings(agent, defaults.env, chosen.seed, training, chosen.hyperparameters, chosen.backbone)
+    if chosen.launch.seeds < 1:
+        raise ValueError(f"seeds is {chosen.launch.seeds}: it must be at least 1")
+    if chosen.launch.seeds > 1 and (chosen.launch.run_dir or chosen.launch.name):
         raise ValueError("--seeds makes a folder for each seed: leave out --run-dir and --name")
-    return settings, dataclasses.replace(read.launch, json=first.json)
+    return settings, dataclasses.replace(chosen.launch, json=first.json)
 
 
 def _first_pass(agent: str, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
-    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+    parser = _parser()
     parser.add_argument("--env")
     parser.add_argument("--backbone")
     parser.add_argument("--config", type=Path)
     parser.add_argument("--json", action="store_true")
+    return _parse_known(parser, agent, arguments)
+
+
+def _world_options(agent: str, arguments: list[str]) -> dict[str, Any]:
+    """The settings of `Training` without which a world cannot be made; they stay in the arguments for tyro."""
+    parser = _parser()
+    parser.add_argument("--backend")
+    parser.add_argument("--frame-stack", "--frame_stack", type=int)
+    found, _ = _parse_known(parser, agent, arguments)
+    return {name: value for name, value in vars(found).items() if value is not None}
+
+
+def _parser() -> argparse.ArgumentParser:
+    return argparse.ArgumentParser(add_help=False, allow_abbrev=False, exit_on_error=False)
+
+
+def _parse_known(
+    parser: argparse.ArgumentParser, agent: str, arguments: list[str]
+) -> tuple[argparse.Namespace, list[str]]:
     try:
         return parser.parse_known_args(arguments)
     except argparse.ArgumentError as error:
@@ -101,24 +121,48 @@ def _env_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 def _plain_value(text: str) -> Any:
     """A number, true, false or null where `text` reads as one, otherwise the text."""
     try:
-        return json.loads(text.lower() if text in ("True", "False", "None") else text)
+        return json.loads(WORDS.get(text, text))
     except json.JSONDecodeError:
         return text
 
 
-def _defaults(agent: str, first: argparse.Namespace, env_options: dict[str, Any]) -> Settings:
+def _check_env_options(options: dict[str, Any]) -> None:
+    """They are kept in config.json: what JSON cannot hold is refused by name."""
+    for name, value in options.items():
+        try:
+            json.dumps(value, allow_nan=False)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"the world's option {name} is {value!r}, which config.json cannot hold: {error}"
+            ) from None
+
+
+def _defaults(
+    agent: str, first: argparse.Namespace, env_options: dict[str, Any], world_options: dict[str, Any]
+) -> Settings:
     """What holds where the command line is silent: the file of --config, or the preset, or the plain defaults."""
     if first.config is None:
-        return default_settings(agent, first.env or "CartPole-v1", first.backbone, env_options)
+        return default_settings(agent, first.env or "CartPole-v1", first.backbone, env_options, **world_options)
+    _check_env_options(env_options)
     found = Settings.from_json(_config_file(first.config), str(first.config))
     if found.agent != agent:
         raise ValueError(f"{first.config} holds settings of agent '{found.agent}', not '{agent}'")
     return _with_backbone(dataclasses.replace(found, env=first.env or found.env), first.backbone)
 
 
-def default_settings(agent: str, env: str, backbone: str | None, env_options: dict[str, Any]) -> Settings:
-    """The preset for this agent and world, or plain defaults; with the backbone of that name, where one is given."""
-    preset = find_preset(agent, env) or _plain_preset(agent, env, env_options)
+def default_settings(
+    agent: str, env: str, backbone: str | None, env_options: dict[str, Any], **world_options: Any
+) -> Settings:
+    """The preset for this agent and world, or plain defaults; with the backbone of that name, where one is given.
+
+    Args:
+        world_options: `backend` and `frame_stack`, as far as they are chosen: a world without a preset is made to see
+            what its observations are, and some can only be made with them.
+    """
+    _check_env_options(env_options)
+    preset = find_preset(agent, env) or _plain_preset(
+        agent, env, read(Training, {"env_options": env_options, **world_options}, "training")
+    )
     training = dataclasses.replace(preset.training, env_options=preset.training.env_options | env_options)
     return _with_backbone(Settings(agent, env, 0, training, preset.hyperparameters, preset.backbone), backbone)
 
@@ -141,11 +185,11 @@ def _config_file(path: Path) -> dict[str, Any]:
     return config
 
 
-def _plain_preset(agent: str, env: str, env_options: dict[str, Any]) -> Preset:
+def _plain_preset(agent: str, env: str, world: Training) -> Preset:
     """Defaults for a world without a preset: the backbone follows its observations."""
     from keel.envs.vector import make_vec
 
-    worlds = make_vec(env, 1, env_options=env_options)
+    worlds = make_vec(env, 1, env_options=world.env_options, backend=world.backend, frame_stack=world.frame_stack)
     try:
         shape = Encoder(worlds.observation_space, normalise=False).shape
     finally:

@@ -20,11 +20,11 @@ class Preset(NamedTuple):
 
 
 CART_POLE = Preset(
-    Training(total_steps=100_000, num_envs=8, evaluate_every=4_096),
+    Training(total_steps=100_000, num_envs=32, evaluate_every=2_048),
     PPOConfig(
-        num_steps=64,
+        num_steps=32,
         epochs=6,
-        minibatch_size=128,
+        minibatch_size=256,
         learning_rate=2e-3,
         learning_rate_schedule="linear",
         gamma=0.98,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import difflib
 import fcntl
+import json
+import logging
 import os
 import re
 import time
@@ -19,6 +21,8 @@ from keel.runners.provenance import describe_environment, redact
 
 RUNS = Path("results/runs")  # relative to the working directory
 FORMAT = 1
+
+_log = logging.getLogger("keel")
 
 RunState = Literal["running", "finished", "interrupted", "failed"]
 
@@ -56,9 +60,11 @@ class Run:
         Raises:
             KeelError: the folder holds something already or cannot be written.
             ValueError: the name cannot be that of a folder.
+            ValueError, TypeError: `config` holds what JSON cannot.
         """
         if name is not None:
             _check_name(name)
+        _check_json(config)
         path = _new_folder(Path(run_dir) if run_dir else None, name, f"{env_id}-{agent}-{seed}")
         header = {"format": FORMAT, "name": name or path.name, "agent": agent, "env": env_id, "seed": seed}
         created = {"created_unix_seconds": time.time()}
@@ -78,8 +84,11 @@ class Run:
 
         Raises:
             FileNotFoundError: no such run; names the nearest ones.
+            ValueError: the empty reference.
             KeelError: several runs begin so, or the folder's settings cannot be read.
         """
+        if reference == "":
+            raise ValueError("'' is no run: give a run's folder, its name under results/runs, or latest")
         if isinstance(reference, str) and reference == "latest":
             return _latest()
         for folder in (Path(reference), RUNS / reference):
@@ -97,6 +106,8 @@ class Run:
     def find(patterns: list[str]) -> list[Run]:
         """The runs meant by references and by globs over names or folders, each once, in the order given.
 
+        A run that a glob finds and that cannot be read is left out with a warning.
+
         Raises:
             FileNotFoundError: a pattern that no run matches.
         """
@@ -108,8 +119,8 @@ class Run:
 
     @staticmethod
     def all() -> list[Run]:
-        """Every run under results/runs, by name."""
-        return [_read(path) for path in _run_folders()]
+        """Every run under results/runs, by name; those that cannot be read are left out with a warning."""
+        return _readable(_run_folders())
 
     @property
     def name(self) -> str:
@@ -184,6 +195,13 @@ def _check_name(name: str) -> None:
         )
 
 
+def _check_json(config: dict[str, Any]) -> None:
+    try:
+        json.dumps(config, allow_nan=False)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"these settings cannot be kept in config.json: {error}") from None
+
+
 def _new_folder(run_dir: Path | None, name: str | None, default: str) -> Path:
     """Make a folder that is this run's alone."""
     stem = re.sub(r"[^A-Za-z0-9._-]+", "-", default) + time.strftime("-%Y%m%d-%H%M%S")
@@ -230,6 +248,16 @@ def _read(folder: Path) -> Run:
     return Run(folder, config)
 
 
+def _readable(folders: list[Path]) -> list[Run]:
+    runs = []
+    for folder in folders:
+        try:
+            runs.append(_read(folder))
+        except (KeelError, OSError) as error:
+            _log.warning("left out a run: %s", error)
+    return runs
+
+
 def _run_folders() -> list[Path]:
     return sorted(path for path in RUNS.iterdir() if _is_run(path)) if RUNS.is_dir() else []
 
@@ -252,8 +280,8 @@ def _matching(pattern: str) -> list[Run]:
     """Runs by a glob over names under results/runs, or else over folders."""
     for base, glob in ((RUNS, pattern), _glob_of_folders(pattern)):
         with contextlib.suppress(NotImplementedError, ValueError):
-            if folders := sorted(path for path in base.glob(glob) if _is_run(path)):
-                return [_read(path) for path in folders]
+            if runs := _readable(sorted(path for path in base.glob(glob) if _is_run(path))):
+                return runs
     raise FileNotFoundError(f"no run matches '{pattern}', neither under {RUNS} nor as a folder")
 
 

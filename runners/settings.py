@@ -16,6 +16,7 @@ from keel.agents.checks import at_least
 from keel.agents.ppo import PPOConfig
 from keel.envs.errors import closest
 from keel.networks.backbone import BACKBONES, BackboneConfig
+from keel.runners.provenance import REDACTED
 
 AGENTS: dict[str, type[PPOConfig]] = {"ppo": PPOConfig}
 
@@ -46,7 +47,7 @@ class Training:
     """Episodes of each evaluation during training; the best one decides checkpoints/best."""
     stop_at_return: float | None = None
     """Stop once an evaluation reaches this mean return and a second one on other episodes confirms it."""
-    checkpoint_every: int = 100_000
+    checkpoint_every: int = 50_000
     """Steps between two snapshots to resume from; 0: only at the end."""
     video: bool = True
     """Record an episode of the best checkpoint at the end."""
@@ -152,10 +153,14 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         return float(value)
     if hint is int and isinstance(value, int) and not isinstance(value, bool):
         return value
+    if value == REDACTED:
+        raise ValueError(f"{where} was a secret and is not stored: worlds must read secrets from the environment")
     if hint in (str, bool) and isinstance(value, hint):
         return value
     if origin is dict and isinstance(value, dict):
-        return dict(value)
+        return {
+            name: item if item != REDACTED else convert(str, item, f"{where}.{name}") for name, item in value.items()
+        }
     expected = getattr(hint, "__name__", str(hint))
     hint_text = " without quotes" if hint in (int, float) and isinstance(value, str) else ""
     raise ValueError(f"{where} is {value!r}: expected {expected}{hint_text}")

@@ -6,20 +6,22 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Self
 
 
 class StopWish:
-    """While entered, the first SIGINT or SIGTERM is only noted in `signal`; a second one stops at once.
+    """While entered, the first SIGINT or SIGTERM is only noted in `signal`, and said through `tell`; a second one stops
+    at once.
 
     The training looks at `signal` between two updates, where it can save. Outside the main thread, where Python
     allows no handlers, nothing is noted.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None]) -> None:
         self.signal: signal.Signals | None = None
+        self._tell = tell
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -36,6 +38,7 @@ class StopWish:
         if self.signal is not None:
             raise KeyboardInterrupt
         self.signal = signal.Signals(number)
+        self._tell(f"{self.signal.name}: saving and stopping at the end of this step; once more to stop at once")
 
 
 class Clock:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
@@ -34,34 +34,6 @@ class Stopwatch:
 
     def __exit__(self, *_: object) -> None:
         self.seconds += time.perf_counter() - self._start
-
-
-class Trackers:
-    """Feeds several trackers in turn; the first one should be the run folder."""
-
-    def __init__(self, trackers: Sequence[Tracker]) -> None:
-        self._trackers = tuple(trackers)
-        self._stopwatch = Stopwatch()
-
-    @property
-    def seconds_spent(self) -> float:
-        """Time inside the calls of all trackers together."""
-        return self._stopwatch.seconds
-
-    def log(self, step: int, metrics: Mapping[str, float]) -> None:
-        with self._stopwatch:
-            for tracker in self._trackers:
-                tracker.log(step, metrics)
-
-    def video(self, step: int, path: Path) -> None:
-        with self._stopwatch:
-            for tracker in self._trackers:
-                tracker.video(step, path)
-
-    def finish(self, status: RunState) -> None:
-        with self._stopwatch:
-            for tracker in self._trackers:
-                tracker.finish(status)
 
 
 class JsonLines:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -18,7 +19,7 @@ from keel.runners.mirror import start_mirror
 from keel.runners.report import write_report
 from keel.runners.run import Run, RunState
 from keel.runners.settings import Settings
-from keel.runners.trainer import Result, Trainer
+from keel.runners.trainer import Result, Trainer, fixed_settings
 from keel.runners.watch import record_episode
 
 MIRROR_TIMEOUT_SECONDS = 60.0
@@ -45,31 +46,44 @@ def train(
             resume=loop.envs.resume,
         )
         with run.lock():
-            return complete(Trainer(run, settings, loop, console(run, settings.training.total_steps)))
+            return complete(Trainer(run, settings, loop), console)
     finally:
         loop.envs.close()
 
 
 def resume(run: Run, total_steps: int | None = None, *, console: MakeConsole = Console) -> Result:
-    """Continue a run from its last whole snapshot, bit for bit; with `total_steps`, to another end than its first."""
+    """Continue a run from its last whole snapshot, bit for bit.
+
+    With `total_steps` it goes on to that end instead of its first one, whatever goal it had reached.
+
+    Raises:
+        KeelError: there is nothing to continue from, or config.json is not what the run was trained with.
+        ValueError: `total_steps` is not beyond the snapshot.
+    """
     settings = Settings.from_json(run.config, str(run.path / "config.json"))
-    if total_steps is not None:
-        training = dataclasses.replace(settings.training, total_steps=total_steps)
-        settings = dataclasses.replace(settings, training=training)
     with run.lock():
         saved = last_snapshot(run, settings.agent)
+        check_unchanged(run, saved)
+        if total_steps is not None:
+            settings = extended(settings, total_steps, saved.about["global_step"])
         loop = build(settings)
         try:
             load_agent_state(loop.agent, saved.state["agent"])
             loop.load_state_dict(saved.state["loop"])
+            trainer = Trainer(run, settings, loop)
+            trainer.restore(saved.state, beyond_goal=total_steps is not None)
             run.save_settings(settings.to_json())
-            trainer = Trainer(run, settings, loop, console(run, settings.training.total_steps))
-            for change in checkpoint.machine_changes(saved.about):
-                trainer.console.message(f"not the machine that saved, so perhaps not bit-exact: {change}")
-            trainer.restore(saved.state)
-            return complete(trainer)
+            return complete(trainer, console, checkpoint.machine_changes(saved.about))
         finally:
             loop.envs.close()
+
+
+def extended(settings: Settings, total_steps: int, step: int) -> Settings:
+    """The same settings with another end. Raises: ValueError where it is not beyond `step`."""
+    if total_steps <= step:
+        raise ValueError(f"total_steps is {total_steps}: the run is at step {step} already, so give more than that")
+    training = dataclasses.replace(settings.training, total_steps=total_steps, stop_at_return=None)
+    return dataclasses.replace(settings, training=training)
 
 
 def last_snapshot(run: Run, agent: str) -> checkpoint.Checkpoint:
@@ -77,6 +91,29 @@ def last_snapshot(run: Run, agent: str) -> checkpoint.Checkpoint:
         return checkpoint.load(checkpoint.latest(run.checkpoints), agent=agent)
     except checkpoint.CheckpointError as error:
         raise KeelError(f"{run.name} cannot be resumed: {error}") from error
+
+
+def check_unchanged(run: Run, saved: checkpoint.Checkpoint) -> None:
+    """Raises: KeelError where config.json was edited after the snapshot; names each field."""
+    before, now = flat(saved.about["settings"]), flat(fixed_settings(run.config))
+    changed = [
+        f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
+        for name in before | now
+        if before.get(name) != now.get(name)
+    ]
+    if changed:
+        raise KeelError(
+            f"{run.path / 'config.json'} is not what the run was trained with: {'; '.join(changed)}. Put it back, or "
+            "begin a new run with --config"
+        )
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return result
 
 
 def build(settings: Settings) -> Loop:
@@ -92,18 +129,28 @@ def build(settings: Settings) -> Loop:
     return Loop(agent, envs, derive_seed(settings.seed, "training"))
 
 
-def complete(trainer: Trainer) -> Result:
+def complete(trainer: Trainer, make_console: MakeConsole, machine_changes: Sequence[str] = ()) -> Result:
     """Train, then film and report what came of it; the mirror to Weights & Biases runs beside."""
     run = trainer.folder
+    trainer.console = make_console(run, trainer.training.total_steps)
+    for change in machine_changes:
+        trainer.console.message(f"not the machine that saved, so perhaps not bit-exact: {change}")
     mirror = start_mirror(run) if trainer.training.track == "wandb" else None
     state: RunState = "failed"
+    error: str | None = "stopped at once"
     try:
-        result = trainer.run()
-        if result.state == "finished":
-            film_and_report(trainer)
-        state = result.state
+        with trainer.wish:
+            result = trainer.run()
+            if result.state == "finished":
+                film_and_report(trainer)
+            if trainer.wish.signal is not None:
+                result = result._replace(state="interrupted", stopped_by=trainer.wish.signal)
+        state, error = result.state, None
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+        raise
     finally:
-        trainer.close(state)
+        trainer.close(state, error)
         if mirror is not None:
             trainer.console.message(mirror.finish(MIRROR_TIMEOUT_SECONDS))
     return result
@@ -111,26 +158,25 @@ def complete(trainer: Trainer) -> Result:
 
 def film_and_report(trainer: Trainer) -> None:
     """Judge the best checkpoint on episodes that chose nothing, film one of them, and write the run's report."""
-    run, settings = trainer.folder, trainer.settings
-    policy = load_policy(run, "best", device=settings.training.device)
+    run = trainer.folder
+    policy = load_policy(run, "best", device=trainer.training.device, settings=trainer.settings)
     evaluation = trainer.play("report", policy.agent)
-    video = None
-    if settings.training.video:
-        video = film(policy, run.videos / f"{checkpoint.step_name(policy.checkpoint.about['global_step'])}.mp4")
-        if video is not None:
-            trainer.rows.video(trainer.loop.global_step, video)
-    summary = {"returns": evaluation.returns.tolist(), "lengths": evaluation.lengths.tolist()}
-    write_report(run, evaluation=summary | {"checkpoint": "best"}, video=video)
+    video = film(policy, run, trainer.console) if trainer.training.video else None
+    if video is not None:
+        trainer.rows.video(trainer.loop.global_step, video)
+    write_report(run, evaluation=evaluation.summary() | {"checkpoint": "best"}, video=video)
 
 
-def film(policy: Policy, path: Path) -> Path | None:
-    """One greedy episode as a video, or None where the world cannot be drawn."""
+def film(policy: Policy, run: Run, console: Console) -> Path | None:
+    """One greedy episode as a video; None where the world cannot be drawn, which spoils nothing else."""
+    path = run.videos / f"{checkpoint.step_name(policy.checkpoint.about['global_step'])}.mp4"
     try:
         worlds = make_worlds(policy.settings, 1, render_mode="rgb_array")
-    except (KeelError, ValueError):
+        try:
+            record_episode(policy.agent, worlds, path, seed=derive_seed(policy.settings.seed, "video"))
+        finally:
+            worlds.close()
+    except Exception as error:  # noqa: BLE001 whatever a world's drawing code does, the training is done and shall be reported
+        console.message(f"no film: {error}")
         return None
-    try:
-        record_episode(policy.agent, worlds, path, seed=derive_seed(policy.settings.seed, "video"))
-    finally:
-        worlds.close()
     return path

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from keel.agents.agent import Agent, Metrics
@@ -36,42 +37,47 @@ class Result(NamedTuple):
 class Trainer:
     """One run of a loop into a run folder."""
 
-    def __init__(self, run: Run, settings: Settings, loop: Loop, console: Console) -> None:
+    console: Console
+
+    def __init__(self, run: Run, settings: Settings, loop: Loop) -> None:
         self.folder = run
         self.settings = settings
         self.training = settings.training
         self.loop = loop
-        self.console = console
         self.rows = JsonLines(run)
-        self.wish = StopWish()
+        self.wish = StopWish(lambda text: self.console.message(text))
+        self.clock = Clock()
         self.best_return: float | None = None
         self.evaluated_at = 0
         self.solved = False
         self.step_before = loop.global_step  # at the update before
         self.test_worlds: VecEnv | None = None
 
-    def restore(self, state: State) -> None:
-        """Continue from the snapshot `state`: rows written after it are cut off, and will be written again."""
-        self.best_return, self.solved = state["best_return"], state["solved"]
+    def restore(self, state: State, *, beyond_goal: bool) -> None:
+        """Continue from the snapshot `state`: rows written after it are cut off, and will be written again.
+
+        With `beyond_goal` a run that had reached its goal goes on.
+        """
+        self.best_return, self.solved = state["best_return"], state["solved"] and not beyond_goal
         self.evaluated_at = state["evaluated_at"]
         self.rows.truncate(state["metrics_position"])
 
     def run(self) -> Result:
+        """Train to the end, or until a signal says stop; a snapshot at either leaves nothing to lose."""
         self.clock = Clock()
         if timing := self.folder.timing():
             self.clock.before = timing[-1]["training_seconds"]
         self.folder.set_status("running", global_step=self.loop.global_step)
-        with self.wish:
-            if self.solved:
-                self.console.message(
-                    f"stop_at_return {self.training.stop_at_return} was reached: nothing more to train"
-                )
-            else:
-                self.loop.run(self.training.total_steps, self.after_update)
-            training_seconds = self.clock.training_seconds
-            if self.wish.signal is None and self.evaluated_at != self.loop.global_step:
-                self.rows.log(self.loop.global_step, self.evaluate())
+        if self.loop.global_step == 0:
             self.snapshot()
+        if self.solved:
+            self.console.message(f"stop_at_return {self.training.stop_at_return} was reached: nothing more to train")
+        else:
+            self.loop.run(self.training.total_steps, self.after_update)
+        training_seconds = self.clock.training_seconds
+        if self.wish.signal is None and self.evaluated_at != self.loop.global_step:
+            self.rows.log(self.loop.global_step, self.evaluate())
+        self.snapshot()
         return Result(
             run=self.folder,
             state="interrupted" if self.wish.signal else "finished",
@@ -83,12 +89,14 @@ class Trainer:
             tracking_seconds=self.rows.seconds_spent,
         )
 
-    def close(self, state: RunState) -> None:
+    def close(self, state: RunState, error: str | None = None) -> None:
         """Say how the run ended, after which nothing is written to it."""
         if self.test_worlds is not None:
             self.test_worlds.close()
         self.console.close()
         self.rows.finish(state)
+        if error is not None:
+            self.folder.set_status(state, error=error)
 
     def after_update(self, metrics: Metrics) -> bool:
         """One row and whatever is due at this step; returns whether to stop."""
@@ -142,7 +150,7 @@ class Trainer:
 
     def save(self, name: str, state: State) -> None:
         about: dict[str, Any] = {"agent": self.settings.agent, "env": self.settings.env}
-        about |= {"global_step": self.loop.global_step}
+        about |= {"global_step": self.loop.global_step, "settings": fixed_settings(self.folder.config)}
         checkpoint.save(self.folder.checkpoints, name, state, about=about)
 
     def log_timing(self) -> None:
@@ -150,3 +158,12 @@ class Trainer:
         speed = self.loop.global_step / max(seconds, 1e-9)
         timing = {"training_seconds": seconds, "wall_seconds": self.clock.wall_seconds, "steps_per_second": speed}
         self.rows.log_timing(self.loop.global_step, timing)
+
+
+def fixed_settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a run's config, what must stay as it was for a continuation to be exact: all but where training ends."""
+    training = {
+        name: value for name, value in config["training"].items() if name not in ("total_steps", "stop_at_return")
+    }
+    rest = {name: config[name] for name in ("agent", "env", "seed", "hyperparameters", "backbone")}
+    return rest | {"training": training}

@@ -56,27 +56,24 @@ def watch(
     title: str,
     episodes: int,
     seed: int,
-    fps: float = 30,
     video: Path | None = None,
     default_video: Path = Path("watch.mp4"),
     text: bool = False,
-    max_steps: int = MAX_STEPS,
 ) -> dict[str, Any]:
     """Show episodes in a window, or film them where `video` asks for it or where no window can be opened.
 
     Args:
         envs: one world, made with render_mode "rgb_array" (with `text`: "ansi").
         title: of the window, for instance the environment and the agent.
-        fps: steps shown in a second. video: the film's file. default_video: the film's file where there is no display.
-        text: print the frames of a world that draws itself in text. max_steps: where an endless episode is cut.
+        video: the film's file. default_video: the film's file where there is no display.
+        text: print the frames of a world that draws itself in text.
     Returns: `episodes`, for each that was seen to its end `return`, `length` and `outcome`; `video`, the film or None.
     Raises:
         ValueError: a setting out of its range.
-        KeelError: the environment draws nothing of this kind.
+        KeelError: the environment cannot be drawn.
     """
-    if not 0 < fps <= 1000:
-        raise ValueError(f"fps must be in (0, 1000], got {fps}")
-    moments = play(policy, envs, seed=seed, episodes=episodes, max_steps=max_steps, text=text)
+    moments = play(policy, envs, seed=seed, episodes=episodes, text=text)
+    fps = envs.frames_per_second
     if text:
         return _view(_printed(fps, sys.stdout), moments)
     if video is None and (window := _open_window(title)) is not None:
@@ -84,12 +81,10 @@ def watch(
     return _view(_filmed(video or default_video, fps), moments) | {"video": str(video or default_video)}
 
 
-def record_episode(
-    policy: Policy, envs: VecEnv, path: Path, *, seed: int, max_steps: int = MAX_STEPS, fps: float = 30
-) -> dict[str, Any]:
-    """Film the first episode of `seed`, cut after `max_steps`. Returns: its `return` and `length`, and the `path`."""
-    moments = play(policy, envs, seed=seed, episodes=1, max_steps=max_steps)
-    episode = _view(_filmed(path, fps), moments)["episodes"][0]
+def record_episode(policy: Policy, envs: VecEnv, path: Path, *, seed: int) -> dict[str, Any]:
+    """Film the first episode of `seed`, cut after MAX_STEPS. Returns: its `return` and `length`, and the `path`."""
+    moments = play(policy, envs, seed=seed, episodes=1)
+    episode = _view(_filmed(path, envs.frames_per_second), moments)["episodes"][0]
     return {"return": episode["return"], "length": episode["length"], "path": str(path)}
 
 
@@ -134,9 +129,14 @@ def _outcome(terminated: bool, truncated: bool, cut: bool) -> str:
 
 def _frame(envs: VecEnv, text: bool) -> Any:
     frame: Any = envs.render()
-    if not isinstance(frame, str if text else np.ndarray):
-        wanted = "ansi" if text else "rgb_array"
-        raise KeelError(f"the environment draws nothing to look at: make it with render_mode='{wanted}'")
+    if text:
+        fits, wanted = isinstance(frame, str), "text (render_mode 'ansi')"
+    else:
+        fits = isinstance(frame, np.ndarray) and frame.dtype == np.uint8 and frame.ndim == 3 and frame.shape[2] == 3
+        wanted = "an image [H W 3] uint8 (render_mode 'rgb_array')"
+    if not fits:
+        got = f"{frame.dtype} {list(frame.shape)}" if isinstance(frame, np.ndarray) else type(frame).__name__
+        raise KeelError(f"the environment cannot be drawn: render() gave {got}, needed is {wanted}")
     return frame
 
 

@@ -25,7 +25,7 @@ def has_display() -> bool:
     """Whether a window can be expected to open here."""
     if os.environ.get("SDL_VIDEODRIVER") in _WITHOUT_SCREEN:
         return False
-    if sys.platform in ("darwin", "win32"):
+    if sys.platform == "darwin":
         return True
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 

@@ -11,7 +11,17 @@ import pytest
 
 from keel.envs.registry import register_all
 
-IDS = ("Faulty", "Drifting", "ShortOnReplay", "Sampler", "Masked")
+IDS = (
+    "Faulty",
+    "Drifting",
+    "ShortOnReplay",
+    "Sampler",
+    "Masked",
+    "Undrawable",
+    "OutOfRange",
+    "DiesAtStart",
+    "MaskInDict",
+)
 
 # At import, so that tests can import it too; spawned processes inherit the path.
 sys.path.insert(0, str(Path(__file__).parent))

@@ -6,7 +6,7 @@ import copy
 import multiprocessing
 import os
 import time
-from typing import Any
+from typing import Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -108,6 +108,7 @@ SPACES: dict[str, spaces.Space[Any]] = {
         }
     ),
     "text": spaces.Dict({"words": spaces.Text(5), "number": spaces.Discrete(2)}),
+    "many": spaces.MultiDiscrete([[2, 3], [4, 5]], start=[[0, 1], [0, -2]]),
     "tuple": spaces.Tuple([spaces.Discrete(2), spaces.Discrete(2)]),
 }
 
@@ -136,13 +137,54 @@ class Sampler(gymnasium.Env[Any, Any]):
         return sample.tolist() if self._listed else sample
 
 
+class DiesAtStart(Faulty):
+    """Ends every worker process that makes it."""
+
+    def __init__(self) -> None:
+        super().__init__("none", at_step=-1)
+        if multiprocessing.parent_process() is not None:
+            os._exit(3)
+
+
+class Undrawable(Faulty):
+    """Can be made to be drawn, and then cannot."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"]}  # pyright: ignore
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        super().__init__("none", at_step=-1)
+        self.render_mode = render_mode
+
+    def render(self) -> Any:
+        raise RuntimeError("no screen")
+
+
+class OutOfRange(gymnasium.Env[Any, Any]):
+    """Every observation lies outside a space that counts its values, in the type of that space."""
+
+    action_space = spaces.Discrete(2)
+    observation_space: spaces.Space[Any]
+
+    def __init__(self, observation: str, value: Any) -> None:
+        self.observation_space = SPACES[observation]
+        self._value = np.array(value, self.observation_space.dtype)
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        return self._value, {}
+
+
 class Masked(gymnasium.Env[Any, Any]):
-    """Reports legal actions in `info`; one more action is legal with every step; at the end it reports none."""
+    """Reports legal actions in `info`; one more action is legal with every step; at the end it reports none.
+
+    After `illegal_at` steps no action (of the last part) is legal.
+    """
 
     observation_space = spaces.Box(-1.0, 1.0, (1,), np.float32)
 
-    def __init__(self, action: str = "discrete") -> None:
+    def __init__(self, action: str = "discrete", illegal_at: int = -1) -> None:
         self.action_space = copy.deepcopy(SPACES[action])
+        self._illegal_at = illegal_at
 
     def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
@@ -156,6 +198,30 @@ class Masked(gymnasium.Env[Any, Any]):
 
     def _mask(self) -> Any:
         if isinstance(self.action_space, spaces.MultiDiscrete):
-            return tuple((np.arange(n) <= self._steps).astype(np.int8) for n in self.action_space.nvec)
+            parts = [(np.arange(n) <= self._steps).astype(np.int8) for n in self.action_space.nvec]
+            parts[-1] *= self._steps != self._illegal_at
+            return tuple(parts)
         assert isinstance(self.action_space, spaces.Discrete)
-        return (np.arange(self.action_space.n) <= self._steps).astype(bool)
+        return (np.arange(self.action_space.n) <= self._steps) & (self._steps != self._illegal_at)
+
+
+class MaskInDict(gymnasium.Env[Any, Any]):
+    """Reports legal actions in its own observation: none at step `illegal_at`, whatever follows; ends at step 3."""
+
+    observation_space = spaces.Dict({"action_mask": spaces.Box(0, 1, (5,), np.float32), "x": SPACES["discrete"]})
+
+    def __init__(self, action: str = "discrete", illegal_at: int = -1) -> None:
+        self.action_space = copy.deepcopy(SPACES[action])
+        self._illegal_at = illegal_at
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        super().reset(seed=seed)
+        self._steps = 0
+        return self._observation(), {}
+
+    def step(self, action: Any) -> tuple[Any, Any, bool, bool, dict[str, Any]]:
+        self._steps += 1
+        return self._observation(), 0.0, self._steps == 3, False, {}
+
+    def _observation(self) -> Any:
+        return {"action_mask": np.full(5, self._steps != self._illegal_at, np.float32), "x": 0}

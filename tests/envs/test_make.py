@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from keel.envs import make
+from keel.envs.errors import KeelError
 from keel.envs.vector import make_vec
 
 
@@ -140,6 +141,26 @@ def test_a_limit_of_minus_one_is_none_at_all() -> None:
         assert not any(vector.step(np.array([0])).truncated[0] for _ in range(15))
 
 
+@pytest.mark.parametrize("steps", [0, -5, 2.5, True, "100", float("nan")])
+@pytest.mark.parametrize("env_id", ["keel/CartPole-v0", "CartPole-v1"])
+def test_a_limit_that_is_none_is_refused(env_id: str, steps: Any) -> None:
+    with pytest.raises(ValueError, match=f"max_episode_steps is {steps!r}, it must be a whole number of at least 1"):
+        make_vec(env_id, 1, env_options={"max_episode_steps": steps})
+
+
+def test_without_a_value_the_limit_is_the_usual_one() -> None:
+    for env_id in ("keel/CartPole-v0", "CartPole-v1"):
+        vector = make_vec(env_id, 1, env_options={"max_episode_steps": None})
+        observation = vector.reset(0)
+        truncated = []
+        for _ in range(500):  # pushing to where the pole leans keeps it up
+            assert isinstance(observation, np.ndarray)
+            step = vector.step((observation[:, 2] + observation[:, 3] + 0.1 * observation[:, 0] > 0).astype(int))
+            observation = step.observation
+            truncated.append(bool(step.truncated[0]))
+        assert truncated == [False] * 499 + [True]
+
+
 def test_options_that_the_environment_itself_refuses_are_reported() -> None:
     with pytest.raises(
         ValueError, match=r"'LunarLander-v3' cannot be made with the options \{'gravity': 5.0\}: Assertion"
@@ -154,5 +175,23 @@ def test_a_native_world_is_used_only_where_nothing_has_to_be_drawn_or_stacked() 
     drawn = make_vec("keel/CartPole-v0", 2, render_mode="rgb_array")
     drawn.reset(0)
     frame = drawn.render()
-    assert frame is not None
+    assert isinstance(frame, np.ndarray)
     assert frame.shape == (405, 720, 3)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_world_that_cannot_be_drawn_says_so(workers: int) -> None:
+    with pytest.raises((ValueError, KeelError), match=r"test/Sampler-v0.* cannot be drawn: .*takes no render_mode"):
+        make_vec("test/Sampler-v0", 1, workers=workers, render_mode="rgb_array")
+    broken = make_vec("test/Undrawable-v0", 1, workers=workers, render_mode="rgb_array")
+    try:
+        broken.reset(0)
+        with pytest.raises(KeelError, match=r"test/Undrawable-v0, world 0, .*cannot be drawn: RuntimeError: no screen"):
+            broken.render()
+    finally:
+        broken.close()
+
+
+def test_worlds_say_at_what_speed_they_are_seen() -> None:
+    ids = ("CartPole-v1", "keel/CartPole-v0", "FrozenLake-v1", "keel/ProbeAutoreset-v0")
+    assert [make_vec(env_id, 1).frames_per_second for env_id in ids] == [50, 50, 4, 30]

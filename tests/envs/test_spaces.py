@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keel.envs.batches import layout_of, leaves
+from keel.envs.errors import KeelError
 from keel.envs.protocol import Observation
 from keel.envs.seeding import derive_seed
 from keel.envs.vector import make_vec
@@ -114,6 +115,51 @@ def test_masks_of_several_parts_stand_one_after_the_other() -> None:
     observation = make_vec("test/Masked-v0", 1, env_options={"action": "multi_discrete"}).reset(0)
     assert isinstance(observation, dict)
     assert np.asarray(observation["action_mask"])[0].tolist() == [1, 0, 1, 0, 0, 0, 0, 1, 0, 0]
+
+
+@pytest.mark.parametrize("env_id", ["test/Masked-v0", "test/MaskInDict-v0"])
+@pytest.mark.parametrize("illegal_at", [0, 2])
+def test_a_mask_without_a_legal_action_is_refused(env_id: str, illegal_at: int) -> None:
+    vector = make_vec(env_id, 2, env_options={"illegal_at": illegal_at})
+
+    def play() -> None:
+        vector.reset(0)
+        for _ in range(3):
+            vector.step(np.array([0, 0]))
+
+    with pytest.raises(KeelError, match=rf"world 0, .*step {illegal_at}.*: .*action_mask is \[0.*no legal action"):
+        play()
+
+
+def test_every_part_of_an_action_needs_a_legal_choice() -> None:
+    vector = make_vec("test/Masked-v0", 1, env_options={"action": "multi_discrete", "illegal_at": 1})
+    vector.reset(0)
+    with pytest.raises(KeelError, match=r"step 1, .*action_mask is \[1, 1, 1, 1, 0, 0, 0, 0, 0, 0\]"):
+        vector.step(np.array([[0, 0, 0]]))
+
+
+@pytest.mark.parametrize(("action", "illegal_at"), [("discrete", 3), ("multi_binary", 1)])
+def test_a_mask_without_a_legal_action_is_fine_at_an_end_and_for_switches(action: str, illegal_at: int) -> None:
+    vector = make_vec("test/MaskInDict-v0", 2, env_options={"action": action, "illegal_at": illegal_at})
+    vector.reset(0)
+    ends = [vector.step(np.zeros((2, *(vector.action_space.shape or ())), int)).terminated.all() for _ in range(6)]
+    assert ends == [False, False, True] * 2
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "limits"),
+    [
+        ("multi_discrete", [1, 7, 0], r"is \[1, 7, 0\], the space says \[0, 0, 0\] to \[1, 4, 2\]"),
+        ("many", [[0, 1], [0, 3]], r"to \[\[1, 3\],.*\[3, 2\]\]"),
+        ("many", [[0, 0], [0, 0]], r"says \[\[ 0,  1\],.*\[ 0, -2\]\] to"),
+        ("multi_binary", [0, 1, 2, 0], r"is \[0, 1, 2, 0\], the space says 0 to 1"),
+        ("discrete_from_3", 7, "is 7, the space says 3 to 6"),
+    ],
+)
+def test_counted_values_outside_their_space_are_refused(name: str, value: Any, limits: str) -> None:
+    vector = make_vec("test/OutOfRange-v0", 1, env_options={"observation": name, "value": value})
+    with pytest.raises(KeelError, match=rf"(?s)reset: the observation .*{limits}"):
+        vector.reset(0)
 
 
 nested_spaces = st.recursive(

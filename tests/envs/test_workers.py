@@ -7,7 +7,10 @@ import multiprocessing
 import os
 import re
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import gymnasium
 import numpy as np
@@ -191,12 +194,46 @@ def test_a_world_that_no_other_process_can_make_is_reported() -> None:
 
 
 def test_the_first_world_is_drawn_by_its_worker() -> None:
-    workers = make_vec("CartPole-v1", 2, workers=2, render_mode="rgb_array")
+    for env_id, mode in (("CartPole-v1", "rgb_array"), ("FrozenLake-v1", "ansi")):
+        workers = make_vec(env_id, 2, workers=2, render_mode=mode)
+        local = make_vec(env_id, 1, render_mode=mode)
+        assert workers.frames_per_second == local.frames_per_second
+        try:
+            workers.reset(0)
+            local.reset(0)
+            frame = workers.render()
+            assert isinstance(frame, str if mode == "ansi" else np.ndarray)
+            np.testing.assert_array_equal(frame, local.render())  # pyright: ignore
+        finally:
+            workers.close()
+
+
+def test_a_worker_that_dies_at_its_start_is_reported() -> None:
+    where = r"test/DiesAtStart-v0: the worker of world 0 .*exit code 3 while it was starting; .*__main__"
+    with pytest.raises(KeelError, match=where):
+        make_vec("test/DiesAtStart-v0", 2, workers=2)
+
+
+def test_a_script_without_a_guard_is_told_so(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text("from keel.envs.vector import make_vec\nmake_vec('CartPole-v1', 1, workers=1)\n")
+    done = subprocess.run([sys.executable, script], check=False, capture_output=True, text=True, cwd=tmp_path)
+    last = done.stderr.splitlines()[-1]
+    assert done.returncode == 1
+    assert last.startswith("keel.envs.errors.KeelError: environment CartPole-v1: the worker of world 0")
+    assert 'if __name__ == "__main__":' in last
+
+
+def test_a_module_that_registers_its_worlds_does_so_once_in_each_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "registers.py").write_text(
+        "import gymnasium\ngymnasium.register('Registered-v0', entry_point='gymnasium.envs.classic_control:CartPoleEnv')"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
     try:
-        workers.reset(0)
-        frame = workers.render()
-        local = make_vec("CartPole-v1", 1, render_mode="rgb_array")
-        local.reset(0)
-        np.testing.assert_array_equal(frame, local.render())  # pyright: ignore
+        make_vec("registers:Registered-v0", 2, workers=1).close()
     finally:
-        workers.close()
+        gymnasium.registry.pop("Registered-v0", None)
+        sys.modules.pop("registers", None)
+    assert "Overriding" not in capfd.readouterr().err

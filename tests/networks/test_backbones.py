@@ -8,7 +8,7 @@ from gymnasium import spaces
 from keel.networks.actor_critic import ActorCritic
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.networks.build import build_backbone, default_backbone
-from keel.networks.mlp import Tanh
+from keel.networks.mlp import MLP, TanhLayers
 
 VECTOR, IMAGE = (6,), (3, 40, 44)
 CASES = [
@@ -99,12 +99,20 @@ def test_numpy_acting_equals_torch():
         assert len(np.unique(in_numpy[0])) == 4
 
 
-def test_tanh():
-    x = torch.linspace(-20, 20, 401, dtype=torch.float64, requires_grad=True)
-    torch.testing.assert_close(Tanh()(x), torch.tanh(x), atol=1e-12, rtol=0)
-    (found,) = torch.autograd.grad(Tanh()(x).sum(), x)
-    (expected,) = torch.autograd.grad(torch.tanh(x).sum(), x)
+def test_tanh_layers_equal_the_plain_ones():
+    """The layers differentiated at once, against torch layer by layer: values, and gradients of parameters and input."""
+    torch.manual_seed(0)
+    network = MLP(5, MLPConfig(hidden=(7, 4, 6))).double()
+    x = torch.randn(3, 8, 5, dtype=torch.float64, requires_grad=True)
+    wanted = [x, *network.parameters()]
+    found, _ = network(x, (), torch.zeros(3, 8).bool())
+    expected = network.layers(x)
     torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    weights = torch.randn_like(found)
+    for a, b in zip(*(torch.autograd.grad((y * weights).sum(), wanted) for y in (found, expected)), strict=True):
+        torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
+    flat = x.detach().flatten(0, 1).requires_grad_()
+    assert torch.autograd.gradcheck(TanhLayers.apply, (flat, *network.parameters()))
 
 
 def test_nature_has_the_shapes_of_the_paper():
@@ -116,6 +124,17 @@ def test_nature_has_the_shapes_of_the_paper():
 def test_defaults_and_refusals():
     assert default_backbone((4,)) == MLPConfig()
     assert default_backbone((3, 64, 64)) == CNNConfig()
+    for height, width in (
+        (36, 36),
+        (35, 36),
+        (64, 35),
+        (7, 7),
+        (1, 1),
+    ):  # the default always fits, the nature one or not
+        config = default_backbone((3, height, width))
+        assert isinstance(config, CNNConfig)
+        assert config.variant == ("nature" if min(height, width) == 36 else "impala")
+        assert build_backbone((3, height, width), config).features == config.features
     with pytest.raises(ValueError, match="--backbone cnn"):
         build_backbone(IMAGE, MLPConfig())
     with pytest.raises(ValueError, match="--backbone mlp"):

@@ -6,6 +6,9 @@ import torch
 from gymnasium import spaces
 from gymnasium.spaces.utils import flatten as peer_flatten
 
+from keel.networks.actions import ActionSpace
+from keel.networks.actor_critic import ActorCritic
+from keel.networks.backbone import MLPConfig
 from keel.networks.observations import Encoder
 
 NESTED = spaces.Dict(
@@ -91,5 +94,32 @@ def test_normalised_vectors_follow_what_was_seen_and_nothing_else():
 
 def test_what_no_vector_holds_is_named():
     space = spaces.Dict({"camera": spaces.Box(0, 255, (64, 64, 3), np.uint8), "speed": spaces.Box(0, 1, (1,))})
-    with pytest.raises(ValueError, match=r"observation\.camera"):
+    with pytest.raises(ValueError, match=r"observation\.camera is an image .*inside a Dict"):
         Encoder(space, normalise=False)
+    with pytest.raises(ValueError, match=r"observation is .*supported are images"):
+        Encoder(spaces.Box(0, 1, (2, 3, 4, 5)), normalise=False)
+
+
+def test_an_observation_without_its_mask_is_refused():
+    space = spaces.Dict({"observation": spaces.Box(-1, 1, (3,)), "action_mask": spaces.MultiBinary(2)})
+    encoder = Encoder(space, normalise=False)
+    vector = np.ones((4, 3), np.float32)
+    for observation in (vector, {"observation": vector}):
+        with pytest.raises(ValueError, match="no 'action_mask'"):
+            encoder(observation)
+
+
+@pytest.mark.parametrize(
+    ("mask", "actions"),
+    [
+        (spaces.MultiBinary(5), spaces.Discrete(3)),
+        (spaces.MultiBinary((2, 3)), spaces.MultiDiscrete([3, 3])),
+        (spaces.Discrete(3), spaces.Discrete(3)),
+    ],
+)
+def test_a_mask_that_does_not_fit_the_actions_is_refused(mask, actions):
+    space = spaces.Dict({"x": spaces.Box(-1, 1, (3,)), "action_mask": mask})
+    size = ActionSpace(actions).parameters
+    with pytest.raises(ValueError, match=rf"action_mask in the observation is .*must have the shape \({size},\)"):
+        ActorCritic(space, actions, MLPConfig())
+    ActorCritic(spaces.Dict({**space.spaces, "action_mask": spaces.MultiBinary(size)}), actions, MLPConfig())

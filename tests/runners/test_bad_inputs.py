@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import gymnasium
+import numpy as np
 import pytest
 
 import keel as keel_package
@@ -67,13 +68,13 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "--max-gradient-norm 0": ("max_gradient_norm is 0", "greater than 0"),
     "--target-kl -1": ("target_kl is -1", "greater than 0"),
     "--minibatch-size 0": ("minibatch_size is 0", "at least 2"),
-    "--minibatch-size 7": ("minibatch_size is 7", "8 worlds x 32 steps = 256", "4 does"),
+    "--minibatch-size 7": ("minibatch_size is 7", "32 worlds x 32 steps = 1024", "4 does"),
     "--num-steps 0": ("num_steps is 0", "at least 1"),
     "--epochs 0": ("epochs is 0", "at least 1"),
     "--total-steps -1": ("total_steps is -1", "at least 1"),
     "--total-steps 3e5": ("--total-steps", "int", "'3e5'"),
     "--num-envs 0": ("num_envs is 0", "at least 1"),
-    "--workers 9": ("workers is 9", "8 worlds"),
+    "--workers 99": ("workers is 99", "32 worlds"),
     "--frame-stack -1": ("frame_stack is -1", "at least 0"),
     "--torch-threads 0": ("torch_threads is 0", "at least 1"),
     "--evaluate-episodes 0": ("evaluate_episodes is 0", "at least 1"),
@@ -93,6 +94,9 @@ SETTINGS: dict[str, tuple[str, ...]] = {
     "--backbone.activation gelu": ("gelu", "tanh"),
     "--env.gravty 3": ("'gravty'", "got 3", "it takes"),
     "--env.gravity": ("--env.gravity", "value"),
+    "--env.max_episode_steps NaN": ("option max_episode_steps is nan", "config.json"),
+    "--env.max_episode_steps 1e999": ("option max_episode_steps is inf", "config.json"),
+    "--frame-stack x": ("--frame-stack", "int", "'x'"),
     "--config missing.json": ("missing.json", "no such file"),
 }
 
@@ -118,7 +122,7 @@ WORLDS: dict[str, tuple[str, ...]] = {
     "train ppo --env bad/Sampler-v0 --env.observation text": ("words", "Text", "supported are"),
     "train ppo --env bad/Sampler-v0 --env.observation tuple": ("Tuple", "supported are"),
     "train ppo --env bad/Sampler-v0 --env.action nested": ("action space", "Dict", "supported are"),
-    "train ppo --env bad/Sampler-v0 --env.observation image": ("(3, 5, 4)", "too small"),
+    "train ppo --env bad/Sampler-v0 --env.observation image --backbone.variant nature": ("(3, 5, 4)", "too small"),
 }
 
 
@@ -208,6 +212,13 @@ def test_a_torn_settings_file_is_named(keel: Keel) -> None:
         ({"learning_rate": "3e-4"}, ValueError, "learning_rate is '3e-4': expected float"),
         ({"total_steps": 10.5}, ValueError, "total_steps is 10.5: expected int"),
         ({"backbone": "mpl"}, ValueError, "backbone is 'mpl'; did you mean 'mlp'"),
+        ({"backbone": {"kind": "mpl"}}, ValueError, "backbone is 'mpl'; did you mean 'mlp'"),
+        ({"backbone": {"hiden": [8]}}, ValueError, "backbone.hiden is not a setting; did you mean 'hidden'"),
+        ({"backbone": {"hidden": [0]}}, ValueError, "backbone.hidden is (0,)"),
+        ({"backbone": 8}, ValueError, "backbone is 8: expected an object of settings"),
+        ({"seed": 1.5}, ValueError, "seed is 1.5: expected a whole number"),
+        ({"env_options": {"gravity": float("inf")}}, ValueError, "option gravity is inf"),
+        ({"env_options": {"gravity": np.ones(1)}}, ValueError, "option gravity is array([1.])"),
         ({"env_options": {"gravty": 1}}, ValueError, "no option 'gravty'"),
         ({"name": "../up"}, ValueError, "'../up'"),
     ],
@@ -246,6 +257,11 @@ def test_a_folder_in_use_is_no_place_for_a_run(keel: Keel, run: Path, tmp_path: 
 
 
 @pytest.mark.parametrize("command", ["evaluate", "resume", "watch"])
+def test_nothing_is_no_run(keel: Keel, command: str) -> None:
+    assert "'' is no run" in refused(keel, command, "")
+
+
+@pytest.mark.parametrize("command", ["evaluate", "resume", "watch"])
 def test_what_is_no_run_is_refused_with_the_nearest(keel: Keel, command: str, run: Path, runs_directory: Path) -> None:
     runs_directory.mkdir(parents=True)
     run.rename(runs_directory / "CartPole-ppo-0")
@@ -272,7 +288,9 @@ def test_bad_options_of_evaluate_are_refused(
 
 def test_resume_to_no_end_is_refused(keel: Keel, run: Path) -> None:
     before = (run / "config.json").read_bytes()
-    assert "total_steps is -4: it must be at least 1" in refused(keel, "resume", run, "--total-steps", -4)
+    step = json.loads((run / "config.json").read_text())["training"]["total_steps"]
+    for wrong in (-4, step):
+        assert f"total_steps is {wrong}: the run is at step" in refused(keel, "resume", run, "--total-steps", wrong)
     assert (run / "config.json").read_bytes() == before
 
 
@@ -328,20 +346,20 @@ def test_a_checkpoint_of_another_world_or_network_is_refused(keel: Keel, run: Pa
     assert "keel/CartPole-v0" in said
     assert "Acrobot-v1" in said
     change(run, env="keel/CartPole-v0", backbone={"kind": "mlp", "hidden": [8]})
-    for command in ("evaluate", "resume"):
-        said = refused(keel, command, run)
-        assert "expected" in said
-        assert "found" in said
-        assert "[8, 4]" in said  # the first layer that the settings ask for
-        assert "[64, 4]" in said  # and the one that was trained
+    said = refused(keel, "evaluate", run)
+    assert "expected" in said
+    assert "found" in said
+    assert "[8, 4]" in said  # the first layer that the settings ask for
 
 
-def test_a_run_that_changed_its_worlds_is_not_resumed(keel: Keel, run: Path) -> None:
+def test_a_run_whose_settings_were_edited_is_not_resumed(keel: Keel, run: Path) -> None:
     config = json.loads((run / "config.json").read_text())
-    change(run, training=config["training"] | {"num_envs": 16})
+    change(
+        run, hyperparameters=config["hyperparameters"] | {"gamma": 0.5}, training=config["training"] | {"num_envs": 16}
+    )
     said = refused(keel, "resume", run)
-    assert "num_envs 8" in said
-    assert "16" in said
+    assert "hyperparameters.gamma was 0.98 and is 0.5" in said
+    assert "training.num_envs was 32 and is 16" in said
 
 
 @pytest.mark.parametrize(

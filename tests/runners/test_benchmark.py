@@ -5,21 +5,22 @@ import json
 import pytest
 
 from keel.runners.benchmark import BENCHMARKS, main, markdown_table
-from keel.runners.benchmarks import ppo_learning
+from keel.runners.benchmarks import ppo_learning, ppo_throughput
 
 
 def test_speed_is_measured_and_kept(tmp_path, capsys):
     arguments = ["ppo-throughput", "--set", "rounds", "1", "--set", "rollouts", "1"]
-    assert main([*arguments, "--json", "--output", str(tmp_path)]) == 0
+    folder = tmp_path / "new" / "folder"
+    assert main([*arguments, "--json", "--output", str(folder)]) == 0
     printed = json.loads(capsys.readouterr().out)
-    kept = json.loads((tmp_path / "ppo-throughput.json").read_text())
+    kept = json.loads((folder / "ppo-throughput.json").read_text())
     assert printed == kept
     for row in kept["rows"]:
         (only,) = row["rounds"]
         assert row["ratio"] == only["keel"] / only["sb3"] > 0
     assert kept["command"].startswith("keel benchmark ppo-throughput --set rounds 1")
     assert kept["environment"]["versions"]["torch"]
-    page = (tmp_path / "ppo-throughput.md").read_text()
+    page = (folder / "ppo-throughput.md").read_text()
     assert "| keel/CartPole-v0 | CartPole-v1 |" in page
     assert "ppo-throughput.json" in page
 
@@ -34,6 +35,27 @@ def test_the_learning_table_counts_the_seeds_that_reach_the_goal():
 def test_other_names_are_refused():
     with pytest.raises(ValueError, match="'ppo-thruput' is not a benchmark; did you mean 'ppo-throughput'"):
         main(["ppo-thruput"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("--set round 1", "ppo-throughput has no option 'round'; did you mean 'rounds'.*it takes: rounds, rollouts"),
+        ("--set rounds five", "--set rounds five: expected JSON"),
+    ],
+)
+def test_bad_options_are_refused_before_anything_is_measured(tmp_path, monkeypatch, arguments, expected):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ValueError, match=expected):
+        main(["ppo-throughput", *arguments.split(), "--output", "results"])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(ppo_throughput, "run", lambda: pytest.fail("it measured"))
+    (tmp_path / "file").touch()
+    with pytest.raises(FileExistsError):
+        main(["ppo-throughput", "--output", str(tmp_path / "file")])
 
 
 def test_every_benchmark_is_a_module_that_runs():

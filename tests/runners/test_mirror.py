@@ -7,16 +7,16 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from keel.envs.errors import KeelError
-from keel.runners.mirror import MirrorState, Tail, _rewind, describe_mirror, start_mirror, sync_runs
+from keel.runners.mirror import MirrorState, _only_mirror, describe_mirror, start_mirror, sync_runs
+from keel.runners.provenance import REDACTED
 from keel.runners.run import Run
 from keel.runners.tracker import JsonLines
 
@@ -45,6 +45,7 @@ class Run:
     log = write
     def finish(self, exit_code): self.write({"exit_code": exit_code})
 def init(mode, dir, **_):
+    if mode == "online" and "STUB_FAILS" in os.environ: raise RuntimeError(os.environ["STUB_FAILS"])
     if mode == "online" and "STUB_HANGS" in os.environ: time.sleep(600)
     return Run(mode, dir)
 """
@@ -314,6 +315,46 @@ def test_an_old_status_of_another_process_does_not_end_the_mirror(run: Run) -> N
 
 
 @pytest.mark.usefixtures("stub")
+def test_a_mirror_waits_until_the_one_before_has_ended(run: Run) -> None:
+    """As after kill -9 and an immediate resume: two at once would send rows twice."""
+    with _only_mirror(run):
+        rows, mirror = JsonLines(run), start_mirror(run)
+        rows.log(1, {"x": 1.0})
+        rows.finish("finished")
+        time.sleep(1.5)
+        assert stub_rows(run) == []
+    mirror.finish(20)
+    assert steps(stub_rows(run), "x") == [1]
+
+
+@pytest.mark.usefixtures("stub")
+def test_ctrl_c_ends_the_wait_for_the_mirror_and_nothing_else(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUB_HANGS", "1")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    rows, mirror = JsonLines(run), start_mirror(run)
+    rows.finish("finished")
+    deadline = time.monotonic() + 15
+    while not (run.path / "wandb.json").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    start = time.monotonic()
+    threading.Timer(0.3, os.kill, [os.getpid(), signal.SIGINT]).start()
+    assert mirror.finish(30) == f"W&B: offline (no answer); to send the run: keel sync {run.path}"
+    assert time.monotonic() - start < 5
+    assert _processes_with(run.path) == []
+
+
+@pytest.mark.usefixtures("stub")
+def test_errors_of_the_service_are_logged_without_secrets(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STUB_FAILS", f"rejected {KEY}")
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    rows, mirror = JsonLines(run), start_mirror(run)
+    rows.finish("finished")
+    assert f"offline (rejected {REDACTED})" in mirror.finish(20)
+    assert f"RuntimeError: rejected {REDACTED}" in (run.path / "mirror.log").read_text()
+    assert_no_secret(run.path)
+
+
+@pytest.mark.usefixtures("stub")
 def test_a_video_that_was_deleted_is_passed_by(run: Run) -> None:
     rows = JsonLines(run)
     record_video(run, rows, 1)
@@ -341,31 +382,6 @@ def test_sync_does_not_touch_a_run_in_training(run: Run, monkeypatch: pytest.Mon
     with run.lock():
         [failed] = sync_runs([str(run.path)], json=True)["failed"]
     assert f"in use by process {os.getpid()}" in failed["reason"]
-
-
-def test_a_tail_gives_each_whole_row_once(tmp_path: Path) -> None:
-    path = tmp_path / "rows.jsonl"
-    tail = Tail(path, rows_done=1)
-    assert tail.read() == []
-    for written, expected in (
-        (b'{"a": 1}\n{"a"', []),
-        (b": 2}\n", [{"a": 2}]),
-        (b'{"a": 3}\n{"a": 4}\n', [{"a": 3}, {"a": 4}]),
-    ):
-        with open(path, "ab") as file:
-            file.write(written)
-        assert tail.read() == expected
-    assert tail.rows_done == 4
-
-
-@given(sent=st.lists(st.sampled_from(["metrics", "video"])), there=st.integers(0, 40))
-def test_after_a_loss_no_row_of_metrics_is_left_out(sent: list[str], there: int) -> None:
-    there = min(there, len(sent))
-    metrics, media = Tail(Path("m"), sent.count("metrics")), Tail(Path("v"), sent.count("video"))
-    _rewind(metrics, media, there)
-    arrived = sent[:there].count("metrics")
-    again = arrived - metrics.rows_done
-    assert 0 <= again <= sent[there:].count("video")
 
 
 def _processes_with(path: Path) -> list[str]:

@@ -6,6 +6,7 @@ import logging
 import multiprocessing.forkserver
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from typing import Any
 
 import pytest
 
+import keel as keel_package
 from keel.runners.benchmarks.exact_resume import Trial, files_of, fork_server, read_reference
 from keel.runners.run import Run
 from keel.runners.trainer import Trainer
@@ -182,9 +184,64 @@ def test_a_stop_in_the_last_update_is_resumed_to_the_report(keel: Keel, tmp_path
     assert files_of(tmp_path / "run") == expected
 
 
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+def test_python_saves_and_then_lets_the_signal_do_its_work(
+    keel: Keel,
+    tmp_path: Path,
+    stop: signal.Signals,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """To a handler of the caller's here; by default SIGINT is a KeyboardInterrupt and SIGTERM ends the process."""
+    expected, heard = whole(keel, tmp_path / "whole"), []
+    after_update = Trainer.after_update
+
+    def interrupt(self: Trainer, metrics: Any) -> bool:
+        if self.loop.global_step == 384:
+            os.kill(os.getpid(), stop)
+        return after_update(self, metrics)
+
+    def note(number: int, _: Any) -> None:
+        heard.append((number, Run.open(tmp_path / "run").status()["state"]))
+        raise KeyboardInterrupt
+
+    before = signal.signal(stop, note)
+    try:
+        monkeypatch.setattr(Trainer, "after_update", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            keel_package.train("ppo", env=CARTPOLE, run_dir=tmp_path / "run", **SETTINGS)
+    finally:
+        signal.signal(stop, before)
+        monkeypatch.setattr(Trainer, "after_update", after_update)
+    assert heard == [(stop, "interrupted")]
+    out, error = capsys.readouterr()
+    assert out == ""
+    assert f"stopped at step 384 and saved; continue with: keel resume {tmp_path / 'run'}" in error
+    assert keel("resume", tmp_path / "run").code == 0
+    assert files_of(tmp_path / "run") == expected
+
+
+def test_by_default_a_training_in_python_ends_by_the_signal(tmp_path: Path) -> None:
+    program = (
+        "import os, signal, sys, keel; from keel.runners.trainer import Trainer\n"
+        "after_update = Trainer.after_update\n"
+        "def stop(self, metrics): os.kill(os.getpid(), signal.SIGTERM); return after_update(self, metrics)\n"
+        "Trainer.after_update = stop\n"
+        f"keel.train('ppo', env={CARTPOLE!r}, run_dir=sys.argv[1], total_steps=4096)\n"
+        "print('went on')"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "run")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert ended.returncode == -signal.SIGTERM
+    assert ended.stdout == ""
+    assert "continue with: keel resume" in ended.stderr
+    assert Run.open(tmp_path / "run").status()["state"] == "interrupted"
+
+
 def test_a_run_can_be_trained_further(keel: Keel, tmp_path: Path) -> None:
-    expected = whole(keel, tmp_path / "whole")
-    whole(keel, tmp_path / "run", total_steps=512)
+    """Byte for byte like a run of that length, where no schedule depends on the length."""
+    expected = whole(keel, tmp_path / "whole", learning_rate_schedule="constant")
+    whole(keel, tmp_path / "run", learning_rate_schedule="constant", total_steps=512)
     outcome = keel("resume", tmp_path / "run", "--total-steps", 768, "--json")
     assert outcome.json["global_step"] == 768
     assert files_of(tmp_path / "run") == expected
@@ -223,6 +280,8 @@ def test_a_damaged_checkpoint_is_passed_over(keel: Keel, tmp_path: Path, caplog:
 
 def test_without_a_checkpoint_there_is_nothing_to_resume(keel: Keel, tmp_path: Path) -> None:
     crash(keel, tmp_path / "run", 128)
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    (tmp_path / "run" / "checkpoints").mkdir()
     outcome = keel("resume", tmp_path / "run")
     assert outcome.code == 2
     assert "run cannot be resumed" in outcome.error

@@ -120,6 +120,34 @@ def test_find_takes_names_globs_and_folders_each_run_once(tmp_path: Path) -> Non
         Run.find(["Ant-*"])
 
 
+@pytest.mark.usefixtures("runs_directory")
+def test_a_damaged_run_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+    whole, torn = create(name="CartPole-a"), create(name="CartPole-b")
+    (torn.path / "config.json").write_text("{")
+    found = (Run.all(), Run.find(["CartPole-*"]), Run.find([f"{torn.path.parent.resolve()}/*"]))
+    assert [[run.name for run in runs] for runs in found] == [[whole.name]] * 3
+    assert caplog.text.count("CartPole-b/config.json is not valid JSON") == 3
+    with pytest.raises(FileNotFoundError, match=r"no run matches '\*-b'"):
+        Run.find(["*-b"])
+    with pytest.raises(KeelError, match="is not valid JSON"):  # it was asked for by name
+        Run.find(["CartPole-b"])
+
+
+@pytest.mark.usefixtures("runs_directory")
+def test_the_empty_reference_is_no_run() -> None:
+    create()
+    with pytest.raises(ValueError, match="'' is no run"):
+        Run.open("")
+
+
+@pytest.mark.parametrize(("value", "error"), [(float("nan"), ValueError), (object(), TypeError)])
+@pytest.mark.usefixtures("runs_directory")
+def test_settings_that_are_not_json_leave_no_folder(value: object, error: type[Exception]) -> None:
+    with pytest.raises(error, match=r"cannot be kept in config\.json"):
+        Run.create("CartPole-v1", "ppo", 0, {"training": {"env_options": {"x": value}}})
+    assert list(Path().iterdir()) == []
+
+
 def test_settings_can_be_changed_for_a_resume_and_the_name_stays(tmp_path: Path) -> None:
     run = create(run_dir=tmp_path / "run", name="otter")
     run.save_settings({"training": {"total_steps": 200, "env_options": {"token": "hunter2hunter2"}}})

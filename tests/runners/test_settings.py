@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keel.agents.ppo import PPOConfig
+from keel.envs import vector
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners.options import default_settings, read_options
 from keel.runners.presets import PRESETS
@@ -100,6 +101,31 @@ class TestCommandLine:
     def test_options_of_the_world(self):
         settings, _ = read_options("ppo", ["--env", "LunarLander-v3", "--env.gravity", "-5", "--env.enable-wind=true"])
         assert settings.training.env_options == {"gravity": -5, "enable_wind": True}
+
+    def test_words_of_python_and_json_mean_the_same(self):
+        arguments = [
+            f"--env.{name}={word}"
+            for name, word in zip("abcdef", ["None", "null", "True", "true", "1e3", "on"], strict=True)
+        ]
+        settings, _ = read_options("ppo", ["--env", "CartPole-v1", *arguments])
+        assert settings.training.env_options == {"a": None, "b": None, "c": True, "d": True, "e": 1000.0, "f": "on"}
+
+    def test_a_world_without_preset_is_looked_at_as_it_will_be_made(self, monkeypatch):
+        """An id that only EnvPool has cannot be made by anything else."""
+        calls = []
+        make_vec = vector.make_vec
+
+        def make_another(env_id, num_envs, **options):
+            calls.append((env_id, options))
+            return make_vec("keel/CartPole-v0", num_envs)
+
+        monkeypatch.setattr(vector, "make_vec", make_another)
+        arguments = ["--env", "Only-EnvPool-v0", "--backend", "envpool", "--frame_stack", "3", "--env.x", "1"]
+        settings, _ = read_options("ppo", arguments)
+        assert (settings.training.backend, settings.training.frame_stack) == ("envpool", 3)
+        default_settings("ppo", "Only-EnvPool-v0", None, {"x": 1}, backend="envpool", frame_stack=3)
+        options = {"env_options": {"x": 1}, "backend": "envpool", "frame_stack": 3}
+        assert calls == [("Only-EnvPool-v0", options)] * 2
 
     def test_images_get_convolutions(self):
         """A world without a preset: what its observations ask for."""

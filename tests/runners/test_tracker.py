@@ -6,7 +6,6 @@ import json
 import math
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from hypothesis import strategies as st
 
 from keel.envs.errors import KeelError
 from keel.runners.run import Run
-from keel.runners.tracker import JsonLines, Trackers
+from keel.runners.tracker import JsonLines
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda name: name != "global_step")
 
@@ -139,34 +138,3 @@ def test_finishing_says_so_in_the_status(run: Run) -> None:
     tracker.log(1, {"x": 1.0})
     tracker.finish("interrupted")
     assert run.status()["state"] == "interrupted"
-
-
-class SlowTracker:
-    def __init__(self, calls: list[str]) -> None:
-        self.calls = calls
-
-    def log(self, step: int, metrics: object) -> None:
-        self.calls.append(f"log {step}")
-        time.sleep(0.02)
-
-    def video(self, step: int, path: Path) -> None:
-        self.calls.append(f"video {step}")
-
-    def finish(self, status: str) -> None:
-        self.calls.append(f"finish {status}")
-
-
-def test_several_trackers_all_hear_everything_and_the_time_is_measured(run: Run) -> None:
-    calls: list[str] = []
-    rows = JsonLines(run)
-    both = Trackers([rows, SlowTracker(calls)])
-    start = time.perf_counter()
-    for step in range(5):
-        both.log(step, {"x": 1.0})
-    both.video(5, run.videos / "a.mp4")
-    both.finish("finished")
-    elapsed = time.perf_counter() - start
-    assert calls == ["log 0", "log 1", "log 2", "log 3", "log 4", "video 5", "finish finished"]
-    assert len(run.metrics()) == 5
-    assert 0.1 <= both.seconds_spent <= elapsed
-    assert 0.0 < rows.seconds_spent <= both.seconds_spent - 0.1

@@ -133,7 +133,8 @@ def test_checkpoints_do_not_change_training(keel: Keel, tmp_path: Path) -> None:
     last = train(keel, tmp_path / "last", checkpoint_every=0)
     assert (often.path / "metrics.jsonl").read_bytes() == (last.path / "metrics.jsonl").read_bytes()
     assert weights(often) == weights(last)
-    assert [path.name for path in last.checkpoints.glob("step-*")] == ["step-000000000512"]
+    names = sorted(path.name for path in last.checkpoints.glob("step-*"))
+    assert names == ["step-000000000000", "step-000000000512"]  # the start and the end
 
 
 @pytest.mark.usefixtures("without_report")
@@ -206,6 +207,22 @@ def test_python_and_the_command_line_train_the_same(
 
 
 @pytest.mark.usefixtures("without_report")
+def test_python_takes_numbers_of_numpy_and_settings_of_the_network(tmp_path: Path) -> None:
+    run = keel_package.train(
+        *("ppo",),
+        env="keel/CartPole-v0",
+        seed=np.int64(2),  # pyright: ignore[reportArgumentType]
+        backbone={"hidden": (8,)},
+        run_dir=tmp_path / "run",
+        **SETTINGS,
+    )
+    assert run.config["seed"] == 2
+    assert run.config["backbone"]["hidden"] == [8]
+    weights = checkpoint.load(checkpoint.best(run.checkpoints)).state["agent"]["network"]
+    assert (8, 4) in {tuple(tensor.shape) for tensor in weights.values()}
+
+
+@pytest.mark.usefixtures("without_report")
 def test_evaluate_prints_one_object_and_plays_what_it_says(keel: Keel, tmp_path: Path) -> None:
     """Beside Gymnasium's own CartPole, played by hand with the seeds that the contract names."""
     run = train(keel, tmp_path / "run", env="CartPole-v1")
@@ -237,6 +254,7 @@ def test_a_film_is_made_and_what_is_printed_exists(keel: Keel, tmp_path: Path) -
     assert outcome.code == 0, outcome.error
     told = dict(line.split(maxsplit=1) for line in outcome.out.splitlines() if line.startswith("  "))
     assert Path(told["report"]).stat().st_size > 0
+    assert Path(told["curve"]).read_bytes().startswith(b"\x89PNG")
     assert Path(told["video"]).stat().st_size > 0
     assert told["watch"] == f"keel watch {tmp_path / 'run'}"
     (row,) = Run.open(tmp_path / "run").media()

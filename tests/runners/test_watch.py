@@ -27,6 +27,7 @@ class Counter:
     observation_space: spaces.Space[Any] = spaces.Box(0, 100, (1,), np.float32)
     action_space: spaces.Space[Any] = spaces.Discrete(2)
     resume: Literal["exact", "approximate"] = "exact"
+    frames_per_second = 10.0
 
     def __init__(self, *lengths: int, text: bool = False, truncate: bool = False) -> None:
         self.lengths, self.text, self.truncate = lengths, text, truncate
@@ -71,6 +72,13 @@ class Recorder:
     def act(self, observation: Any, memory: Any, is_first: Any, *, explore: bool) -> Decision:
         self.asked.append((int(observation[0, 0]), memory[0], bool(is_first[0]), explore))
         return Decision(np.array([0]), (memory[0] + 1,), memory, is_first, {})
+
+
+class First(Recorder):
+    """Takes the first action, whatever it sees."""
+
+    def act(self, observation: Any, memory: Any, is_first: Any, *, explore: bool) -> Decision:
+        return Decision(np.array([0]), memory, memory, is_first, {})
 
 
 @pytest.fixture
@@ -132,12 +140,10 @@ def test_settings_and_worlds_that_cannot_be_watched_are_refused_before_the_first
     with pytest.raises(ValueError, match="episodes must be at least 1, got 0"):
         watch(Recorder(), envs, title="", episodes=0, seed=0)
     with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
-        watch(Recorder(), envs, title="", episodes=1, seed=0, max_steps=0)
-    with pytest.raises(ValueError, match=r"fps.*got 0"):
-        watch(Recorder(), envs, title="", episodes=1, seed=0, fps=0)
-    with pytest.raises(KeelError, match="render_mode='ansi'"):
+        play(Recorder(), envs, seed=0, episodes=1, max_steps=0)
+    with pytest.raises(KeelError, match=r"cannot be drawn.*uint8 .*needed is text"):
         watch(Recorder(), envs, title="", episodes=1, seed=0, text=True)
-    with pytest.raises(KeelError, match="render_mode='rgb_array'"):
+    with pytest.raises(KeelError, match=r"cannot be drawn.*gave str, needed is an image"):
         list(play(Recorder(), Counter(2, text=True), seed=0, episodes=1))
     envs.num_envs = 2
     with pytest.raises(ValueError, match="num_envs 2"):
@@ -147,7 +153,7 @@ def test_settings_and_worlds_that_cannot_be_watched_are_refused_before_the_first
 
 def test_record_episode_films_one_episode(tmp_path: Path) -> None:
     path = tmp_path / "videos" / "step.mp4"
-    assert record_episode(Recorder(), Counter(4, 2), path, seed=0, fps=10) == {
+    assert record_episode(Recorder(), Counter(4, 2), path, seed=0) == {
         "return": 8.0, "length": 4, "path": str(path)
     }  # fmt: skip
     shown = greys(path)
@@ -164,9 +170,26 @@ def test_record_episode_of_a_real_world(tmp_path: Path) -> None:
     envs.close()
 
 
+@pytest.mark.parametrize(("env_id", "per_second"), [("CartPole-v1", 50), ("FrozenLake-v1", 4)])
+def test_a_film_has_the_speed_of_its_world(env_id: str, per_second: int, tmp_path: Path) -> None:
+    envs = make_vec(env_id, 1, render_mode="rgb_array")
+    record_episode(First(), envs, tmp_path / "film.mp4", seed=1)
+    envs.close()
+    with av.open(str(tmp_path / "film.mp4")) as film:
+        assert film.streams.video[0].average_rate == per_second
+
+
+@pytest.mark.parametrize(("env_id", "words"), [("keel/CartPole-v0", "angular velocity"), ("FrozenLake-v1", "FFG")])
+def test_real_worlds_draw_themselves_in_text(env_id: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
+    envs = make_vec(env_id, 1, render_mode="ansi")
+    seen = watch(First(), envs, title="", episodes=1, seed=0, text=True)
+    envs.close()
+    assert capsys.readouterr().out.count(words) == seen["episodes"][0]["length"] + 1  # the end is shown too
+
+
 def test_without_display_a_film_is_written(tmp_path: Path, no_display: None) -> None:
     path = tmp_path / "watch.mp4"
-    seen = watch(Recorder(), Counter(2, 3, truncate=True), title="", episodes=2, seed=0, fps=10, default_video=path)
+    seen = watch(Recorder(), Counter(2, 3, truncate=True), title="", episodes=2, seed=0, default_video=path)
     assert seen == {
         "episodes": [
             {"return": 4.0, "length": 2, "outcome": "truncated"},
@@ -216,7 +239,9 @@ def test_watch_in_a_window_shows_every_episode(monkeypatch: pytest.MonkeyPatch, 
 
     monkeypatch.setattr(watching, "has_display", lambda: True)
     monkeypatch.setattr(watching, "END_SECONDS", 0.01)
-    seen = watch(Recorder(), Counter(2), title="a world", episodes=3, seed=0, fps=500)
+    envs = Counter(2)
+    envs.frames_per_second = 500.0
+    seen = watch(Recorder(), envs, title="a world", episodes=3, seed=0)
     assert seen["video"] is None
     assert len(seen["episodes"]) == 3
     assert not pygame.display.get_init()
