@@ -106,3 +106,20 @@ class Rollout:
 
     def clear(self) -> None:
         self.length = 0
+
+
+def check_minibatch_size(size: int, num_steps: int, num_envs: int, unit: int, least: int) -> None:
+    """Raises ValueError where minibatches of `size` steps do not divide a rollout into parts of whole `unit` steps.
+
+    Args: unit: num_steps where a network with memory learns on whole sequences, else 1; least: the smallest size.
+    """
+    steps = num_steps * num_envs
+    if size <= steps and steps % size == 0 and size % unit == 0:
+        return
+    fitting = [d for d in range(least, steps + 1) if steps % d == 0 and d % unit == 0]
+    better = max((d for d in fitting if d <= size), default=min(fitting, default=None))
+    raise ValueError(
+        f"minibatch_size is {size}, which does not divide the rollout of {num_envs} worlds x {num_steps} steps = {steps}"
+        + (f" into whole sequences of {unit}" if unit > 1 else "")
+        + (f"; {better} does" if better else "; raise num_steps or num_envs")
+    )

@@ -12,8 +12,9 @@ from gymnasium import spaces
 from torch import Tensor
 
 from keel.agents.agent import Decision, Memory, Metrics
-from keel.agents.buffers import Rollout, select
+from keel.agents.buffers import Rollout, check_minibatch_size, select
 from keel.agents.checks import at_least, between, positive
+from keel.agents.exploration import correlated
 from keel.agents.optimiser import FlatAdam, scheduled
 from keel.agents.returns import explained_variance, gae
 from keel.agents.reward_scale import RewardScale
@@ -124,21 +125,6 @@ def ppo_loss(
     return loss, metrics
 
 
-def correlated(noise: Array, correlation: float) -> Array:
-    """Standard normal noise [T ...] made to hang together along T, each step still standard normal by itself.
-
-        z_0 = e_0,  z_t = rho z_{t-1} + sqrt(1 - rho^2) e_t
-
-    Source: Hollenstein et al. 2024, Colored noise in PPO, which uses other spectra for the same purpose.
-    """
-    if correlation == 0.0:
-        return noise
-    result = noise.copy()
-    for t in range(1, len(noise)):
-        result[t] = correlation * result[t - 1] + np.sqrt(1 - correlation**2) * noise[t]
-    return result
-
-
 class PPO:
     """The agent: acts, gathers a rollout, and improves the policy on it."""
 
@@ -180,21 +166,9 @@ class PPO:
             raise ValueError(
                 f"noise_correlation is for continuous actions, and these are {action_space}: leave it at 0"
             )
-        self._check_minibatches()
-
-    def _check_minibatches(self) -> None:
-        size, steps = self.config.minibatch_size, self.config.num_steps * self.num_envs
-        unit = self.config.num_steps if self.has_memory else 1
-        if size <= steps and steps % size == 0 and size % unit == 0:
-            return
-        least = 2 if self.config.normalise_advantage else 1
-        fitting = [d for d in range(least, steps + 1) if steps % d == 0 and d % unit == 0]
-        better = max((d for d in fitting if d <= size), default=min(fitting, default=None))
-        raise ValueError(
-            f"minibatch_size is {size}, which does not divide the rollout of {self.num_envs} worlds x "
-            f"{self.config.num_steps} steps = {steps}"
-            + (f" into whole sequences of {unit}" if unit > 1 else "")
-            + (f"; {better} does" if better else "; raise num_steps or num_envs")
+        unit = config.num_steps if self.has_memory else 1
+        check_minibatch_size(
+            config.minibatch_size, config.num_steps, num_envs, unit, 2 if config.normalise_advantage else 1
         )
 
     def initial_memory(self, batch: int) -> Memory:

@@ -167,7 +167,7 @@ def test_no_file_tells_of_a_machine_or_holds_a_secret() -> None:
     [
         "see /home/alice/runs",
         "/root/.cache",
-        "/work/main/x",
+        "/wo" + "rk/main/x",
         "pip install --index-url http://mirror",
         "ghp_" + "a" * 36,
         "WANDB_API_KEY=" + "0a" * 20,
