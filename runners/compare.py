@@ -22,6 +22,7 @@ METRICS = {
     "train/episode_return": ("training", "return of training episodes"),
 }
 _SAME_FOR_ALL = {"format", "name", "seed", "env", "agent"}  # what a group's settings are not
+_BOOKKEEPING = {"training.video", "training.track", "training.checkpoint_every"}  # what no result depends on
 _MOST_SETTINGS_IN_LABEL = 3
 
 
@@ -140,8 +141,9 @@ def _differing(own: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> d
 
 
 def _settings(run: Run) -> dict[str, Any]:
-    """The settings of a run without its seed, flat: `hyperparameters.learning_rate` and so on."""
-    return _flat({name: value for name, value in run.config.items() if name not in _SAME_FOR_ALL})
+    """The settings of a run without its seed and its bookkeeping, flat: `hyperparameters.learning_rate` and so on."""
+    flat = _flat({name: value for name, value in run.config.items() if name not in _SAME_FOR_ALL})
+    return {name: value for name, value in flat.items() if name not in _BOOKKEEPING}
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

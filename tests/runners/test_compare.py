@@ -86,6 +86,16 @@ def test_seeds_are_grouped_and_labels_show_what_differs(tmp_path: Path) -> None:
     assert groups[1].differs == {"hyperparameters.learning_rate": 0.1}
 
 
+def test_bookkeeping_makes_no_group_of_its_own(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, 0), make_run(tmp_path, 1)]
+    for run, video in zip(runs, (True, False), strict=True):
+        run.config["training"] |= {"video": video, "checkpoint_every": 100 + video}
+    (group,) = group_runs(runs)
+    assert group.label == "ppo"
+    runs[1].config["training"]["num_envs"] = 4
+    assert len(group_runs(runs)) == 2
+
+
 def test_labels_begin_with_the_kind_and_stay_apart(tmp_path: Path) -> None:
     runs = [
         make_run(tmp_path, 0),
