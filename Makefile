@@ -19,7 +19,7 @@ test-slow: $(INSTALLED)
 check: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/pyright
+	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/pytest -q tests/test_layout.py tests/test_safety.py
 
 # The tables of results/benchmarks, one after the other, on an otherwise idle machine.
