@@ -4,11 +4,14 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
+# The weather that the demo trains in: a site's key, or an EPW file.
+WEATHER ?= ashburn
+
 .PHONY: demo test test-slow check benchmarks clean
 
 demo: $(INSTALLED)
-	$(BIN)/keel train ppo --env LunarLander-v3 --stop-at-return 220
-	$(BIN)/keel evaluate latest
+	$(BIN)/keel train ppo --env keel/DataCenterCooling-v0 --env.weather $(WEATHER) --total-steps 4000000
+	$(BIN)/keel evaluate latest --year
 
 test: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 2
@@ -27,10 +30,16 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark ppo-throughput --output results/benchmarks
 	$(BIN)/keel benchmark ppo-learning --output results/benchmarks
 	$(BIN)/keel benchmark exact-resume --output results/benchmarks
+	$(BIN)/keel benchmark cooling-throughput --output results/benchmarks
+	$(BIN)/keel benchmark cooling-validation --output results/benchmarks
+	$(BIN)/keel benchmark cooling-baselines --output results/benchmarks
+	$(BIN)/keel benchmark cooling-held-out --output results/benchmarks
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]'
+	$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[oracles]' \
+		|| echo "THE ORACLES CANNOT BE INSTALLED HERE: the tests against EnergyPlus and psychrolib will be skipped"
 	touch $@
 
 clean:
