@@ -82,6 +82,7 @@ class CartPole:
     metric_names = ()
     frames_per_second = 50
     frame_size = (720, 405)
+    episode_steps = None
 
     def __init__(self) -> None:
         high = np.array([POSITION_LIMIT * 2, np.inf, ANGLE_LIMIT * 2, np.inf], np.float32)

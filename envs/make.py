@@ -17,7 +17,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 
 from keel.envs.errors import KeelError, closest
 from keel.envs.protocol import ACTION_MASK
-from keel.envs.registry import BY_ID, register_all
+from keel.envs.registry import find_entry, register_all
 from keel.envs.wrappers import MaskInObservation, stack_frames
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
@@ -115,7 +115,7 @@ def frames_per_second(env: gymnasium.Env[Any, Any]) -> float:
 
 def native_world_path(env_id: str) -> str | None:
     """Where the native world of an id is, or None where it has none."""
-    entry = BY_ID.get(env_id.removeprefix("keel:"))
+    entry = find_entry(env_id)
     return entry.path if entry is not None and entry.native else None
 
 

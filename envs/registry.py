@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 import gymnasium
 
@@ -17,13 +19,35 @@ class Entry:
     native: bool = False  # whether `path` is a `native.World`
     max_episode_steps: int | None = None
     reward_threshold: float | None = None  # the mean return at which it counts as solved
+    options: Mapping[str, Any] = field(default_factory=dict)  # what its constructor takes, beside its own defaults
+    controllers: tuple[str, ...] = ()  # values of the option `controller`: yardsticks that act instead of an agent
+    saved: str = ""  # the measure that agents shall lower, beside the yardsticks'
+    year: Mapping[str, range] = field(default_factory=dict)  # the option whose values are the parts of a whole year
 
 
 def _probe(name: str, summary: str, max_episode_steps: int | None = None) -> Entry:
     return Entry(f"keel/Probe{name}-v0", summary, f"keel.envs.probe:{name}", max_episode_steps=max_episode_steps)
 
 
+def _cooling(name: str, summary: str, **options: Any) -> Entry:
+    return Entry(
+        f"keel/DataCenterCooling{name}-v0",
+        summary,
+        "keel.envs.cooling.env:DataCenterCooling",
+        native=True,
+        options=options,
+        controllers=("b0", "b1", "b2", "b3"),
+        saved="cooling_kw",
+        year={"week": range(52)},
+    )
+
+
 ENTRIES = (
+    _cooling("", "A data centre's halls and cooling plant, set points every five minutes"),
+    _cooling("Discrete", "The same with 81 actions (or 9): set points up and down", actions=81),
+    _cooling("PO", "The same with late, noisy, drifting sensors and no wet bulb", sensors="real"),
+    _cooling("MultiHall", "Three halls that share one plant", halls=3),
+    _cooling("Faults", "One hall in which something fails", fault="any"),
     Entry("keel/CartPole-v0", "A pole balanced on a cart, compiled", "keel.envs.cartpole:CartPole", True, 500, 475.0),
     _probe("ConstantReward", "One step, reward 1: the value is 1"),
     _probe("ObservedReward", "The reward is the observation, -1 or 1: the value is the observation"),
@@ -43,6 +67,11 @@ ENTRIES = (
 BY_ID = {entry.env_id: entry for entry in ENTRIES}
 
 
+def find_entry(env_id: str) -> Entry | None:
+    """Keel's own world of this id, where it is one."""
+    return BY_ID.get(env_id.removeprefix("keel:"))
+
+
 def register_all() -> None:
     """Register every world with Gymnasium; a second call changes nothing."""
     for entry in ENTRIES:
@@ -50,7 +79,7 @@ def register_all() -> None:
             gymnasium.register(
                 entry.env_id,
                 entry_point="keel.envs.native:NativeEnv" if entry.native else entry.path,
-                kwargs={"world": entry.path} if entry.native else {},
+                kwargs={"world": entry.path, **entry.options} if entry.native else {},
                 max_episode_steps=entry.max_episode_steps,
                 reward_threshold=entry.reward_threshold,
             )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import gymnasium
 import numpy as np
+from gymnasium.envs.registration import EnvSpec
 
 from keel.envs import batches
 from keel.envs.actions import Actions
@@ -237,18 +238,33 @@ def make_vec(
         )
     world = native_world_path(env_id)
     if world is not None and render_mode is None and frame_stack <= 1:
-        return Vector(env_id, _native_backend(env_id, num_envs, world, options))
+        return Vector(env_id, _native_backend(find_spec(env_id), world, [options], num_envs))
     return Vector(env_id, _local_backend(env_id, num_envs, frame_stack, options, render_mode))
 
 
-def _native_backend(env_id: str, num_envs: int, world: str, options: dict[str, Any]) -> Backend:
+def make_variants(env_id: str, variants: Sequence[Mapping[str, Any]]) -> VecEnv:
+    """One of Keel's own worlds for each of the mappings of options, which differ in how an episode starts alone.
+
+    Raises: ValueError where the world is not one of Keel's compiled ones, or for a bad option.
+    """
+    world = native_world_path(env_id)
+    if world is None:
+        raise ValueError(f"'{env_id}' is not one of Keel's compiled worlds, whose options could differ")
+    spec = find_spec(env_id)
+    return Vector(env_id, _native_backend(spec, world, [dict(variant) for variant in variants], len(variants)))
+
+
+def _native_backend(spec: EnvSpec, world: str, variants: list[dict[str, Any]], num_envs: int) -> Backend:
     from keel.envs.native import NativeBackend, load_world  # numba takes half a second to import
 
-    spec = find_spec(env_id)
-    check_options(spec, options)
-    limit = options.pop("max_episode_steps", None)
-    limit = spec.max_episode_steps if limit is None else int(limit)
-    return NativeBackend(load_world(world, **options), num_envs, None if limit == -1 else limit)
+    defaults = {name: value for name, value in spec.kwargs.items() if name != "world"}
+    limit = spec.max_episode_steps
+    for options in variants:
+        check_options(spec, options)
+        chosen = options.pop("max_episode_steps", None)
+        limit = limit if chosen is None else int(chosen)
+    worlds = [load_world(world, **(defaults | options)) for options in variants]
+    return NativeBackend(worlds, num_envs, None if limit == -1 else limit)
 
 
 def _local_backend(

@@ -1,0 +1,98 @@
+"""What an action means: set points themselves, or steps up and down from where they are."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+from gymnasium import spaces
+
+from keel.envs.cooling import layout
+from keel.envs.cooling.step import (
+    CHILLED_LEAST,
+    CHILLED_MOST,
+    CRAH_LEAST,
+    CRAH_MOST,
+    SUPPLY_LEAST,
+    SUPPLY_MOST,
+    TOWER_LEAST,
+    TOWER_MOST,
+)
+from keel.envs.protocol import Array
+
+MOVES = np.array([0.5, 0.05, 0.5, 0.1])  # K, speed, K, speed
+# Where the state keeps the set points of a single hall and its plant.
+SINGLE_HALL = [
+    layout.PLANT + layout.SUPPLY_SET,
+    layout.PLANT + layout.CRAH_SET,
+    layout.CHILLED_SET,
+    layout.TOWER_SET,
+]
+
+
+class Actions(Protocol):
+    """From actions [B ...] to set points [B, 2 halls + 2]."""
+
+    space: spaces.Space[Any]
+
+    def targets(self, state: Array, action: Array) -> Array: ...
+
+
+def ranges(halls: int) -> tuple[Array, Array]:
+    """Least and most of every set point."""
+    least = [SUPPLY_LEAST, CRAH_LEAST] * halls + [CHILLED_LEAST, TOWER_LEAST]
+    most = [SUPPLY_MOST, CRAH_MOST] * halls + [CHILLED_MOST, TOWER_MOST]
+    return np.array(least), np.array(most)
+
+
+class SetPoints:
+    """Each number from -1 to 1 is a set point between its least and its most."""
+
+    def __init__(self, halls: int) -> None:
+        self.space = spaces.Box(-1.0, 1.0, (2 * halls + 2,), np.float32)
+        self._least, most = ranges(halls)
+        self._half = (most - self._least) / 2
+
+    def targets(self, state: Array, action: Array) -> Array:
+        if not np.isfinite(action).all():
+            raise ValueError(f"action is {action.tolist()}: every number must be finite, from -1 to 1")
+        return self._least + (np.clip(action, -1.0, 1.0) + 1.0) * self._half
+
+    def action(self, targets: Array) -> Array:
+        """The action that asks for these set points."""
+        return ((targets - self._least) / self._half - 1.0).astype(np.float32)
+
+
+class AllMoves:
+    """Discrete 81: each digit in base 3 lowers, keeps or raises one set point."""
+
+    def __init__(self, halls: int) -> None:
+        self.space = spaces.Discrete(81)
+        digits = np.arange(81)[:, None] // 3 ** np.arange(4) % 3
+        self._moves = (digits - 1) * MOVES
+
+    def targets(self, state: Array, action: Array) -> Array:
+        return state[:, SINGLE_HALL] + self._moves[action]
+
+
+class OneMove:
+    """Discrete 9: keep all, or lower or raise one set point."""
+
+    def __init__(self, halls: int) -> None:
+        self.space = spaces.Discrete(9)
+        self._moves = np.zeros((9, 4))
+        for part, move in enumerate(MOVES):
+            self._moves[2 * part + 1, part], self._moves[2 * part + 2, part] = -move, move
+
+    def targets(self, state: Array, action: Array) -> Array:
+        return state[:, SINGLE_HALL] + self._moves[action]
+
+
+class SeparateMoves:
+    """MultiDiscrete [3 3 3 3]: each set point is lowered, kept or raised."""
+
+    def __init__(self, halls: int) -> None:
+        self.space = spaces.MultiDiscrete([3, 3, 3, 3])
+
+    def targets(self, state: Array, action: Array) -> Array:
+        return state[:, SINGLE_HALL] + (np.asarray(action) - 1) * MOVES
