@@ -14,10 +14,10 @@ from keel.envs.errors import closest
 from keel.runners.agents import Policy, load_policy
 from keel.runners.commands import what_next
 from keel.runners.console import Console
-from keel.runners.evaluate import evaluate_run
 from keel.runners.options import default_settings
 from keel.runners.run import Run
 from keel.runners.settings import AGENTS, known, mapping, read
+from keel.runners.subjects import evaluate_run
 from keel.runners.train import train as train_run
 
 

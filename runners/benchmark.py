@@ -17,10 +17,15 @@ from keel.envs.errors import closest
 from keel.runners.files import write_json, write_text
 from keel.runners.provenance import describe_environment
 
-# Each is a module with `run(**options) -> dict` of JSON values and `table(result) -> str` in Markdown.
+# Each is a module with `run(**options) -> dict` of JSON values and `table(result) -> str` in Markdown, and perhaps with
+# `figures(result)`, pictures for the page by the stems of their files.
 BENCHMARKS = {
     "ppo-throughput": "environment steps per second of PPO beside Stable-Baselines3",
     "ppo-learning": "what PPO reaches on each preset and how long it takes, several seeds",
+    "cooling-throughput": "environment steps per second of the cooling world, one thread",
+    "cooling-validation": "the cooling world's physics beside their sources",
+    "cooling-held-out": "PPO on weather and load that it never saw, beside controllers and what is achievable",
+    "cooling-baselines": "the reference power of the cooling world, and B3 tuned for each climate",
     "exact-resume": "kill -9 at random moments, resume, compare byte for byte",
 }
 
@@ -45,8 +50,19 @@ def main(arguments: list[str]) -> int:
     if options.output is not None:
         write_json(options.output / f"{options.name}.json", document)
         write_text(options.output / f"{options.name}.md", _page(options.name, document, module.table(result)))
+        _write_figures(module, result, options.output / options.name)
     print(json.dumps(document) if options.json else module.table(result))
     return 0
+
+
+def _write_figures(module: Any, result: Mapping[str, Any], folder: Path) -> None:
+    """The figures of a benchmark that draws some (`figures(result)`: file stem -> figure)."""
+    if not hasattr(module, "figures"):
+        return
+    from keel.runners.figures import save_png
+
+    for stem, figure in module.figures(result).items():
+        save_png(figure, folder / f"{stem}.png")
 
 
 def _options(benchmark: str, run: Callable[..., Any], pairs: Sequence[Sequence[str]]) -> dict[str, Any]:
@@ -64,7 +80,7 @@ def _options(benchmark: str, run: Callable[..., Any], pairs: Sequence[Sequence[s
 
 
 def _description() -> str:
-    return "\n".join(f"  {name:<16} {text}" for name, text in BENCHMARKS.items())
+    return "\n".join(f"  {name:<18} {text}" for name, text in BENCHMARKS.items())
 
 
 def _provenance(arguments: list[str], started: float) -> dict[str, Any]:

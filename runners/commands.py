@@ -8,9 +8,12 @@ import functools
 import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from keel.runners.run import Run
+
+if TYPE_CHECKING:
+    from keel.runners.subjects import Subject
 
 EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped a training
 
@@ -53,61 +56,70 @@ def resume(arguments: list[str]) -> int:
 
 
 def evaluate(arguments: list[str]) -> int:
-    """keel evaluate RUN: greedy episodes on seeds that training never saw."""
-    parser = _parser("evaluate", "Play greedy episodes on seeds that training never saw.", run="RUN")
+    """keel evaluate RUN: greedy episodes on seeds that training never saw; or a world's own controller."""
+    parser = _parser("evaluate", "Play greedy episodes on seeds that training never saw.", run="RUN", optional=True)
     parser.add_argument("--episodes", type=_whole_number, default=100, help="how many (default: 100)")
-    parser.add_argument("--seed", type=int, default=0, help="which episodes (default: 0)")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights (default: best)")
-    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
-    options = parser.parse_args(arguments)
-    from keel.runners.evaluate import evaluate_run
+    parser.add_argument(
+        "--year", action="store_true", help="a whole year in one batch of weeks, for worlds that know one"
+    )
+    options, subject = _read_subject(parser, arguments)
+    from keel.runners.subjects import evaluate_subject
 
-    run = Run.open(options.run)
-    summary = evaluate_run(
-        run, episodes=options.episodes, seed=options.seed, which=options.checkpoint, device=options.device
-    )
-    if options.json:
-        print(json.dumps(summary))
-        return 0
-    print(
-        f"{run.name}, {options.checkpoint} checkpoint (step {summary['global_step']:,}): mean return "
-        f"{summary['mean']:.1f} ± {summary['std']:.1f} over {summary['episodes']} greedy episodes "
-        f"(from {summary['min']:.1f} to {summary['max']:.1f}, {summary['length_mean']:.0f} steps long on average)"
-    )
+    summary = evaluate_subject(subject, episodes=options.episodes, seed=options.seed, year=options.year)
+    print(json.dumps(summary) if options.json else _evaluated(summary))
     return 0
 
 
 def watch(arguments: list[str]) -> int:
     """keel watch RUN: a window, or a video where there is no display."""
-    parser = _parser("watch", "See the agent act: in a window, or as a video where there is no display.", run="RUN")
+    description = "See the agent act: in a window, or as a video where there is no display."
+    parser = _parser("watch", description, run="RUN", optional=True)
     parser.add_argument("--episodes", type=_whole_number, default=3, help="how many (default: 3)")
-    parser.add_argument("--seed", type=int, default=0, help="which episodes (default: 0)")
-    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights (default: best)")
     parser.add_argument("--video", type=Path, help="write an .mp4 or .gif instead of opening a window")
     parser.add_argument("--text", action="store_true", help="draw in the terminal, for worlds that can")
-    options = parser.parse_args(arguments)
+    options, subject = _read_subject(parser, arguments)
     from keel.envs.seeding import derive_seed
-    from keel.runners.agents import load_policy, make_worlds
     from keel.runners.watch import watch as watch_worlds
 
-    run = Run.open(options.run)
-    policy = load_policy(run, options.checkpoint)
-    worlds = make_worlds(policy.settings, 1, render_mode="ansi" if options.text else "rgb_array")
+    folder = Run.open(options.run).videos if options.run else Path()
+    worlds = subject.worlds(1, render_mode="ansi" if options.text else "rgb_array")
     try:
         summary = watch_worlds(
-            policy.agent,
+            subject.agent,
             worlds,
-            title=f"{policy.settings.env} · {policy.settings.agent}",
+            title=subject.title,
             episodes=options.episodes,
             seed=derive_seed(options.seed, "watch"),
             video=options.video,
-            default_video=run.videos / f"watch-{options.checkpoint}-{options.seed}.mp4",
+            default_video=folder / f"watch-{options.controller or options.checkpoint}-{options.seed}.mp4",
             text=options.text,
         )
     finally:
         worlds.close()
     print(json.dumps(summary) if options.json else _watched(summary))
     return 0
+
+
+def _read_subject(parser: argparse.ArgumentParser, arguments: list[str]) -> tuple[argparse.Namespace, Subject]:
+    """The options, and whom they name: RUN, or --controller NAME --env ID; --env.NAME VALUE changes the worlds."""
+    from keel.runners.options import split_env_options
+    from keel.runners.subjects import controller_subject, run_subject
+
+    parser.add_argument("--seed", type=int, default=0, help="which episodes (default: 0)")
+    parser.add_argument("--checkpoint", choices=("best", "last"), default="best", help="which weights (default: best)")
+    parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
+    parser.add_argument("--controller", metavar="NAME", help="a world's own controller instead of RUN; needs --env")
+    parser.add_argument("--env", metavar="ID", help="the world of --controller; --env.NAME VALUE sets its options")
+    env_options, rest = split_env_options(arguments)
+    options = parser.parse_args(rest)
+    if (options.run is None) == (options.controller is None):
+        raise ValueError("say who shall act: RUN, or --controller NAME --env ID")
+    if (options.env is None) != (options.controller is None):
+        raise ValueError("--env and --controller belong together; a run brings its own world")
+    if options.controller is not None:
+        return options, controller_subject(options.env, options.controller, env_options)
+    run = Run.open(options.run)
+    return options, run_subject(run, options.checkpoint, device=options.device, env_options=env_options)
 
 
 def compare(arguments: list[str]) -> int:
@@ -146,12 +158,12 @@ def envs(arguments: list[str]) -> int:
 
 
 def _parser(
-    command: str, description: str, *, run: str = "", runs: str = "", at_least: str = "+"
+    command: str, description: str, *, run: str = "", optional: bool = False, runs: str = "", at_least: str = "+"
 ) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(f"keel {command}", description=description, allow_abbrev=False)
     reference = "a run's folder, its name under results/runs, or latest"
     if run:
-        parser.add_argument("run", metavar=run, help=reference)
+        parser.add_argument("run", metavar=run, nargs="?" if optional else None, help=reference)
     if runs:
         parser.add_argument("runs", metavar=runs, nargs=at_least, help=reference + "; globs too")
     parser.add_argument("--json", action="store_true", help="print one JSON object alone on stdout")
@@ -188,6 +200,26 @@ def what_next(result: Any) -> str:
     lines += [f"  {what:<8} {file}" for what, file in left.items() if file.exists()]
     lines += [f"  video    {video}" for video in sorted(result.run.videos.glob("*.mp4"))]
     lines += [f"  watch    keel watch {path}", f"  judge    keel evaluate {path}", "  compare  keel compare RUN RUN…"]
+    return "\n".join(lines)
+
+
+def _evaluated(summary: dict[str, Any]) -> str:
+    """Who was judged, how good it was, and what its worlds measured."""
+    who = f"controller {summary['controller']}"
+    if "run" in summary:
+        who = f"{Path(summary['run']).name}, {summary['checkpoint']} checkpoint (step {summary['global_step']:,})"
+    episodes = (
+        f"the {summary['episodes']} parts of a year" if summary["year"] else f"{summary['episodes']} greedy episodes"
+    )
+    lines = [
+        f"{who}: mean return {summary['mean']:.1f} ± {summary['std']:.1f} over {episodes}",
+        f"  from {summary['min']:.1f} to {summary['max']:.1f}, {summary['length_mean']:.0f} steps long on average",
+    ]
+    peaks = summary.get("world_peaks", {})
+    lines += [
+        f"  {name:<28} mean {mean:>12,.3f}   most {peaks[name]:>12,.3f}"
+        for name, mean in summary.get("world_means", {}).items()
+    ]
     return "\n".join(lines)
 
 

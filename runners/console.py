@@ -47,6 +47,7 @@ class Console:
         self._step = 0
         self._return = self._evaluation = self._best_evaluation = math.nan
         self._returns: list[float] = []
+        self._savings: list[tuple[str, str]] = []
         self._marks: deque[tuple[float, int]] = deque(maxlen=SPEED_WINDOW)
         self._shown_at = self._updated_at = -math.inf
         self._live: Live | None = None
@@ -58,6 +59,7 @@ class Console:
         """Take in the newest metrics; a new frame is drawn only when the last one is old enough."""
         self._step = step
         self._return = metrics.get("train/episode_return", self._return)
+        self._savings = savings(metrics) or self._savings
         if "eval/return" in metrics:
             self._evaluation = metrics["eval/return"]
             self._best_evaluation = max(self._evaluation, _known(self._best_evaluation, -math.inf))
@@ -119,7 +121,8 @@ class Console:
         return [(name, format_value(value)) for name, value in known.items() if math.isfinite(value)]
 
     def _plain_line(self) -> str:
-        return "  ".join(part for part in (*self._progress(), *map(" ".join, self._results())) if part)
+        parts = (*self._progress(), *map(" ".join, self._results()), *map(" ".join, self._savings))
+        return "  ".join(part for part in parts if part)
 
     def _frame(self) -> RenderableType:
         percent, steps, *rest = self._progress()
@@ -142,7 +145,19 @@ class Console:
             results.append("  " if results else "").append(f"{name} ", "dim")
             results.append(value, "bold green" if name == "best" else "bold")
         title = Text.assemble((self._title, "bold"), (f"   {self._folder}", "dim"), no_wrap=True, overflow="ellipsis")
-        return Group(title, progress, results)
+        if not self._savings:
+            return Group(title, progress, results)
+        saved = Text(no_wrap=True, overflow="ellipsis")
+        for name, value in self._savings:
+            saved.append("  " if saved else "").append(f"{name} ", "dim").append(value, "bold green")
+        return Group(title, progress, results, saved)
+
+
+def savings(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
+    """Of the yardsticks' names and the savings beside them (`eval/saving_NAME`), in words: `vs b3`, `-12.3%`."""
+    prefix = "eval/saving_"
+    found = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+    return [(f"vs {name}", f"{-100 * value:+.1f}%") for name, value in found.items()]
 
 
 def sparkline(values: Sequence[float], width: int) -> str:

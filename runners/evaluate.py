@@ -3,25 +3,24 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from keel.agents.agent import Agent
 from keel.envs.protocol import Array, VecEnv
-from keel.envs.seeding import derive_seed
-from keel.runners.agents import load_policy, make_worlds
-from keel.runners.run import Run
 
 MAX_WORLDS = 100  # of one evaluation: enough to fill a batch, few enough to hold
 MAX_EPISODE_STEPS = 40_000  # where an episode is cut in a world that has no limit of its own
 
 
 class Evaluation(NamedTuple):
-    """Undiscounted, unshaped returns [N] and lengths [N] of whole episodes."""
+    """Undiscounted, unshaped returns [N] and lengths [N] of whole episodes, and what the worlds measured in them."""
 
     returns: Array
     lengths: Array
+    means: dict[str, Array]  # of each of the worlds' own measures the mean over the steps of each episode [N]
+    peaks: dict[str, Array]  # and the largest value [N]
 
     @property
     def mean(self) -> float:
@@ -33,11 +32,11 @@ class Evaluation(NamedTuple):
             "eval/return": self.mean,
             "eval/return_std": float(self.returns.std()),
             "eval/length": float(self.lengths.mean()),
-        }
+        } | {f"eval/{name}": float(values.mean()) for name, values in self.means.items()}
 
     def summary(self) -> dict[str, Any]:
         """As a report and `--json` have them."""
-        return {
+        result = {
             "episodes": len(self.returns),
             "mean": self.mean,
             "std": float(self.returns.std()),
@@ -46,6 +45,45 @@ class Evaluation(NamedTuple):
             "length_mean": float(self.lengths.mean()),
             "returns": self.returns.tolist(),
         }
+        if self.means:
+            result["world_means"] = {name: float(values.mean()) for name, values in self.means.items()}
+            result["world_peaks"] = {name: float(values.max()) for name, values in self.peaks.items()}
+        return result
+
+
+class Measures:
+    """Sums and peaks of the worlds' own measures over the steps of the running episodes."""
+
+    def __init__(self, batch: int) -> None:
+        self._batch = batch
+        self._sums: dict[str, Array] = {}
+        self._peaks: dict[str, Array] = {}
+        self._means_of: dict[str, list[list[float]]] = {}
+        self._peaks_of: dict[str, list[list[float]]] = {}
+
+    def add(self, metrics: dict[str, Array]) -> None:
+        for name, values in metrics.items():
+            if name not in self._sums:
+                self._sums[name], self._peaks[name] = np.zeros(self._batch), np.full(self._batch, -np.inf)
+                self._means_of[name] = [[] for _ in range(self._batch)]
+                self._peaks_of[name] = [[] for _ in range(self._batch)]
+            self._sums[name] += values
+            np.maximum(self._peaks[name], values, out=self._peaks[name])
+
+    def keep(self, row: int, length: int) -> None:
+        """The episode of `row` counts, and is over."""
+        for name in self._sums:
+            self._means_of[name][row].append(float(self._sums[name][row]) / length)
+            self._peaks_of[name][row].append(float(self._peaks[name][row]))
+
+    def clear(self, row: int) -> None:
+        for name in self._sums:
+            self._sums[name][row], self._peaks[name][row] = 0.0, -np.inf
+
+    def collect(self) -> tuple[dict[str, Array], dict[str, Array]]:
+        """Means and peaks, [N] each, in the order of the returns."""
+        means = {name: np.array([*chain(*rows)]) for name, rows in self._means_of.items()}
+        return means, {name: np.array([*chain(*rows)]) for name, rows in self._peaks_of.items()}
 
 
 def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> Evaluation:
@@ -63,37 +101,22 @@ def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> E
     return_, length = np.zeros(batch), np.zeros(batch, np.int64)
     returns: list[list[float]] = [[] for _ in range(batch)]
     lengths: list[list[int]] = [[] for _ in range(batch)]
+    measures = Measures(batch)
     while any(len(done) < wanted for done, wanted in zip(returns, quota, strict=True)):
         decision = agent.act(observation, memory, is_first, explore=False)
         step = envs.step(decision.action)
         return_ += step.reward
         length += 1
+        measures.add(step.metrics)
         observation, memory = step.observation, decision.memory
         is_first = step.terminated | step.truncated
-        for row in np.flatnonzero(is_first | (length >= MAX_EPISODE_STEPS)):
+        for row in np.flatnonzero(is_first | (length >= MAX_EPISODE_STEPS)).tolist():
             if len(returns[row]) < quota[row]:
                 returns[row].append(float(return_[row]))
                 lengths[row].append(int(length[row]))
+                measures.keep(row, int(length[row]))
+            measures.clear(row)
             if length[row] >= MAX_EPISODE_STEPS:
                 quota[row] = len(returns[row])
             return_[row] = length[row] = 0
-    return Evaluation(np.array([*chain(*returns)]), np.array([*chain(*lengths)]))
-
-
-def evaluate_run(run: Run, *, episodes: int, seed: int, which: Literal["best", "last"], device: str) -> dict[str, Any]:
-    """Greedy episodes of a run's checkpoint on episodes that chose nothing; the summary of `Evaluation` and what it is of.
-
-    Raises:
-        ValueError: `episodes` below 1. CheckpointError: no such checkpoint, or a damaged one.
-    """
-    if episodes < 1:
-        raise ValueError(f"episodes is {episodes}: it must be at least 1")
-    policy = load_policy(run, which, device=device)
-    worlds = make_worlds(policy.settings, min(episodes, MAX_WORLDS))
-    try:
-        seed_of_episodes = derive_seed(seed, "evaluation")
-        evaluation = evaluate_agent(policy.agent, worlds, episodes=episodes, seed=seed_of_episodes)
-    finally:
-        worlds.close()
-    about = {"run": str(run.path), "checkpoint": which, "global_step": policy.checkpoint.about["global_step"]}
-    return about | {"seed": seed} | evaluation.summary()
+    return Evaluation(np.array([*chain(*returns)]), np.array([*chain(*lengths)]), *measures.collect())

@@ -75,7 +75,7 @@ def learning_curve(
     """Curves over environment steps, one colour a line, in the order given."""
     if not lines:
         raise ValueError("a figure needs at least one line, got none")
-    with _style():
+    with house_style():
         figure, axes = _new_figure(title, width_inches)
         for index, line in enumerate(lines):
             place = index if line.place is None else line.place
@@ -96,7 +96,7 @@ def histogram(values: Sequence[float], *, title: str, x_label: str, width_inches
     if len(values) == 0:
         raise ValueError("a histogram needs at least one value, got none")
     array = np.asarray(values, dtype=np.float64)
-    with _style():
+    with house_style():
         figure, axes = _new_figure(title, width_inches)
         spread = float(np.ptp(array))
         # Without a spread numpy would draw one bar of arbitrary width around the only value.
@@ -112,6 +112,17 @@ def histogram(values: Sequence[float], *, title: str, x_label: str, width_inches
         axes.set_xlabel(f"{x_label} (line: mean {short_number(float(array.mean()))})")
         axes.set_ylabel("episodes")
         return figure
+
+
+def panels(
+    title: str, rows: int, width_inches: float = WIDE_INCHES, row_inches: float = 1.7
+) -> tuple[Figure, list[Axes]]:
+    """An empty figure of `rows` panels above one another that share their x axis; draw inside `house_style()`."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width_inches, 0.6 + rows * row_inches), layout="constrained")
+    figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+    return figure, list(figure.subplots(rows, 1, sharex=True, squeeze=False)[:, 0])
 
 
 def save_png(figure: Figure, path: Path) -> Path:
@@ -142,7 +153,8 @@ def short_number(value: float) -> str:
     return f"{value:.4g}".replace("-", "−")
 
 
-def _style() -> Any:
+def house_style() -> Any:
+    """A context in which figures are drawn in the house style."""
     import matplotlib
 
     return matplotlib.rc_context(_STYLE)

@@ -48,7 +48,7 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
         ValueError, KeelError: what is wrong and what would be right. SystemExit: help was printed, or tyro's message.
     """
     first, rest = _first_pass(agent, arguments)
-    env_options, rest = _env_options(rest)
+    env_options, rest = split_env_options(rest)
     wants_help = "-h" in rest or "--help" in rest
     if first.env is None and first.config is None and not wants_help:
         worlds = ", ".join(env for name, env in PRESETS if name == agent)
@@ -101,7 +101,7 @@ def _parse_known(
         raise ValueError(f"keel train {agent}: {error}") from None
 
 
-def _env_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
+def split_env_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The pairs `--env.NAME VALUE` (or `--env.NAME=VALUE`), and the arguments that are left."""
     options: dict[str, Any] = {}
     rest: list[str] = []

@@ -48,7 +48,33 @@ LUNAR_LANDER = Preset(
     ),
 )
 
+# The best set points follow load and weather within minutes: a short discount, and much experience of many weeks.
+COOLING = Preset(
+    Training(
+        total_steps=6_000_000,
+        num_envs=128,
+        evaluate_every=1_000_000,
+        evaluate_episodes=26,
+        checkpoint_every=2_000_000,
+    ),
+    PPOConfig(
+        num_steps=64,
+        epochs=4,
+        minibatch_size=1024,
+        learning_rate=1e-3,
+        learning_rate_schedule="linear",
+        gamma=0.95,
+        gae_lambda=0.9,
+        initial_log_std=-1.0,
+    ),
+)
+
 PRESETS: dict[tuple[str, str], Preset] = {
+    ("ppo", "keel/DataCenterCooling-v0"): COOLING,
+    ("ppo", "keel/DataCenterCoolingDiscrete-v0"): COOLING,
+    ("ppo", "keel/DataCenterCoolingPO-v0"): COOLING,
+    ("ppo", "keel/DataCenterCoolingMultiHall-v0"): COOLING,
+    ("ppo", "keel/DataCenterCoolingFaults-v0"): COOLING,
     ("ppo", "CartPole-v1"): CART_POLE,
     ("ppo", "keel/CartPole-v0"): CART_POLE,
     ("ppo", "Acrobot-v1"): Preset(

@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_report(run: Run, *, evaluation: Mapping[str, Any], video: Path | None) -> Path:
+def write_report(run: Run, *, evaluation: Mapping[str, Any], video: Path | None, world: Sequence[str] = ()) -> Path:
     """Write RUN/report.html and RUN/learning_curve.png; returns the page's path.
 
     Args:
         evaluation: `returns`, one number an episode; where they are known `length_mean` in steps, `checkpoint`, `seed`.
         video: a film of the agent, best under RUN/videos; the page links to it by a relative path.
+        world: further parts of the page (HTML), on what this kind of world is about.
 
     Raises:
         ValueError: if `evaluation` has no returns.
@@ -45,6 +46,7 @@ def write_report(run: Run, *, evaluation: Mapping[str, Any], video: Path | None)
     else:
         body.append(page.card("<p>No episode has ended yet, so there is no curve.</p>"))
     body += ["<h2>Result</h2>", _result(run, evaluation, returns, video)]
+    body += world
     body += ["<h2>Go on</h2>", page.card(_commands(run)), "<h2>Settings</h2>", page.card(_settings(run))]
     body += ["<h2>Machine and versions</h2>", page.card(_provenance(run))]
     config = run.config

@@ -23,6 +23,7 @@ from keel.runners.trainer import Result, Trainer, fixed_settings
 from keel.runners.watch import record_episode
 
 MIRROR_TIMEOUT_SECONDS = 60.0
+FILM_SECONDS = 60.0  # the most that the film of a run shows
 
 MakeConsole = Callable[[Run, int], Console]
 
@@ -164,16 +165,29 @@ def film_and_report(trainer: Trainer) -> None:
     video = film(policy, run, trainer.console) if trainer.training.video else None
     if video is not None:
         trainer.rows.video(trainer.loop.global_step, video)
-    write_report(run, evaluation=evaluation.summary() | {"checkpoint": "best"}, video=video)
+    world = world_report(policy, run, trainer.console)
+    write_report(run, evaluation=evaluation.summary() | {"checkpoint": "best"}, video=video, world=world)
+
+
+def world_report(policy: Policy, run: Run, console: Console) -> list[str]:
+    """What there is to say of this kind of world: parts of the run's page; the numbers also go to the console."""
+    if not policy.settings.env.removeprefix("keel:").startswith("keel/DataCenterCooling"):
+        return []
+    from keel.runners.cooling_report import write_cooling_report
+
+    page, words = write_cooling_report(policy, run)
+    console.message(words)
+    return page
 
 
 def film(policy: Policy, run: Run, console: Console) -> Path | None:
-    """One greedy episode as a video; None where the world cannot be drawn, which spoils nothing else."""
+    """One greedy episode, or the beginning of a long one, as a video; None where the world cannot be drawn, which spoils nothing else."""
     path = run.videos / f"{checkpoint.step_name(policy.checkpoint.about['global_step'])}.mp4"
     try:
         worlds = make_worlds(policy.settings, 1, render_mode="rgb_array")
         try:
-            record_episode(policy.agent, worlds, path, seed=derive_seed(policy.settings.seed, "video"))
+            most = round(FILM_SECONDS * worlds.frames_per_second)
+            record_episode(policy.agent, worlds, path, seed=derive_seed(policy.settings.seed, "video"), max_steps=most)
         finally:
             worlds.close()
     except Exception as error:  # noqa: BLE001 whatever a world's drawing code does, the training is done and shall be reported

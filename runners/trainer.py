@@ -19,6 +19,7 @@ from keel.runners.run import Run, RunState
 from keel.runners.settings import Settings
 from keel.runners.stop import Clock, StopWish
 from keel.runners.tracker import JsonLines
+from keel.runners.yardsticks import Yardsticks
 
 
 class Result(NamedTuple):
@@ -52,6 +53,7 @@ class Trainer:
         self.solved = False
         self.step_before = loop.global_step  # at the update before
         self.test_worlds: VecEnv | None = None
+        self.yardsticks = Yardsticks(settings)
 
     def restore(self, state: State, *, beyond_goal: bool) -> None:
         """Continue from the snapshot `state`: rows written after it are cut off, and will be written again.
@@ -125,16 +127,20 @@ class Trainer:
                 self.save(checkpoint.BEST, {"agent": self.loop.agent.state_dict()})
             if goal is not None and evaluation.mean >= goal:
                 self.solved = self.play("confirmation").mean >= goal
+            savings = self.yardsticks.savings(evaluation, self.seed_of("selection"))
             trim_heap()
-        return evaluation.metrics()
+        return evaluation.metrics() | savings
 
     def play(self, purpose: str, agent: Agent | None = None) -> Evaluation:
         """Greedy episodes on the seeds of `purpose`, which training never sees."""
         episodes = self.training.evaluate_episodes
         if self.test_worlds is None:
             self.test_worlds = make_worlds(self.settings, min(episodes, MAX_WORLDS))
-        seed = derive_seed(self.settings.seed, purpose)
+        seed = self.seed_of(purpose)
         return evaluate_agent(agent or self.loop.agent, self.test_worlds, episodes=episodes, seed=seed)
+
+    def seed_of(self, purpose: str) -> int:
+        return derive_seed(self.settings.seed, purpose)
 
     def snapshot(self) -> None:
         """Save all that an exact continuation needs."""

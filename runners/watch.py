@@ -81,9 +81,11 @@ def watch(
     return _view(_filmed(video or default_video, fps), moments) | {"video": str(video or default_video)}
 
 
-def record_episode(policy: Policy, envs: VecEnv, path: Path, *, seed: int) -> dict[str, Any]:
-    """Film the first episode of `seed`, cut after MAX_STEPS. Returns: its `return` and `length`, and the `path`."""
-    moments = play(policy, envs, seed=seed, episodes=1)
+def record_episode(
+    policy: Policy, envs: VecEnv, path: Path, *, seed: int, max_steps: int = MAX_STEPS
+) -> dict[str, Any]:
+    """Film the first episode of `seed`, cut after `max_steps`. Returns: its `return` and `length`, and the `path`."""
+    moments = play(policy, envs, seed=seed, episodes=1, max_steps=max_steps)
     episode = _view(_filmed(path, envs.frames_per_second), moments)["episodes"][0]
     return {"return": episode["return"], "length": episode["length"], "path": str(path)}
 

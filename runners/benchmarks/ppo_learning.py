@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 from keel.runners.benchmark import markdown_table
 from keel.runners.console import Console
-from keel.runners.evaluate import evaluate_run
 from keel.runners.options import default_settings
+from keel.runners.subjects import evaluate_run
 from keel.runners.train import train
 
 EPISODES = 100
