@@ -136,7 +136,7 @@ class DataCenterCooling:
         sensors: str = "perfect",
         objective: str = "energy",
         reward: str = "relative",
-        excess_weight: float = 1.0,
+        excess_weight: float = 4.0,
         soft_limit: float = 26.5,
         move_weight: float = 0.2,
         fault: str = "none",
@@ -256,7 +256,7 @@ def begin_plant(row: Array, halls: int, days: int) -> None:
     row[layout.ECONOMISER_SECONDS] = row[layout.CHILLER_SECONDS] = 1200.0
     for index in range(halls):
         hall = int(layout.hall_offset(index))
-        row[[hall + layout.COLD, hall + layout.SUPPLY]] = 22.0
+        row[[hall + layout.COLD, hall + layout.COLD_MASS, hall + layout.SUPPLY]] = 22.0
         row[[hall + layout.HOT, hall + layout.MASS, hall + layout.RETURN]] = 34.0
         row[hall + layout.VALVE] = 0.6
         row[hall + layout.SUPPLY_SET], row[hall + layout.CRAH_SET] = 22.0, 0.6

@@ -8,6 +8,7 @@ from keel.envs.cooling.layout import (
     AIR_BALANCE,
     CHILLED_SUPPLY,
     COLD,
+    COLD_MASS,
     CRAH,
     CRAH_SET,
     GROUP_FLOW,
@@ -38,8 +39,10 @@ BYPASS = 0.05  # of the supplied air never reaches a server
 # Stores of heat, J/K. A loss of all cooling was seen to heat a hall by about 2 K a minute.
 COLD_STORE = 0.8e6
 HOT_STORE = 1.6e6
-MASS_STORE = 21.0e6
-MASS_CONDUCTANCE = 250.0e3  # W/K between the hot aisle and the mass of servers and building
+MASS_STORE = 13.0e6  # servers, racks and walls
+MASS_CONDUCTANCE = 250.0e3  # W/K between them and the hot aisle
+COLD_MASS_STORE = 7.0e6  # coils with their water, plenum and floor
+COLD_MASS_CONDUCTANCE = 200.0e3  # W/K between them and the cold aisle
 
 LEAST_VALVE = 0.1
 VALVE_PER_KELVIN_SECOND = 0.04 / 60.0  # integral action of the valve on the supply air temperature
@@ -81,9 +84,10 @@ def air_balance(
     water: float,
     dt: float,
 ) -> float:
-    """Cold aisle, hot aisle and mass after `dt` seconds, by one implicit Euler step; returns the coil's heat, W.
+    """Cold aisle, hot aisle and their masses after `dt` seconds, by one implicit Euler step; returns the coil's heat, W.
 
-        C_c dTc/dt = Cs (Tsup - Tc)
+        C_c dTc/dt = Cs (Tsup - Tc) - UAn (Tc - Tn)
+        C_n dTn/dt = UAn (Tc - Tn)
         C_h dTh/dt = P + Ce (Tc - Th) - UA (Th - Tm)
         C_m dTm/dt = UA (Th - Tm)
         Tret = (Cb Tc + Ce Th) / Cs,  Q = K (Tret - Tw),  Cs Tsup = Cs Tret - Q + Pfan
@@ -94,19 +98,23 @@ def air_balance(
     """
     supplied = through + around
     passed = 1.0 - coil / max(supplied, 1e-9)
-    mass_store = MASS_STORE / dt
+    mass_store, cold_mass_store = MASS_STORE / dt, COLD_MASS_STORE / dt
     held = MASS_CONDUCTANCE * mass_store / (mass_store + MASS_CONDUCTANCE)
     # [a b; c d] [Tc Th] = [e f]
-    a = COLD_STORE / dt + supplied - passed * around
+    cold_held = COLD_MASS_CONDUCTANCE * cold_mass_store / (cold_mass_store + COLD_MASS_CONDUCTANCE)
+    a = COLD_STORE / dt + supplied - passed * around + cold_held
     b = -passed * through
     c = -through
     d = HOT_STORE / dt + through + held
-    e = COLD_STORE / dt * row[hall + COLD] + coil * water + fan_heat
+    e = COLD_STORE / dt * row[hall + COLD] + coil * water + fan_heat + cold_held * row[hall + COLD_MASS]
     f = HOT_STORE / dt * row[hall + HOT] + heat + held * row[hall + MASS]
     determinant = a * d - b * c
     cold, hot = (e * d - b * f) / determinant, (a * f - c * e) / determinant
     row[hall + COLD], row[hall + HOT] = cold, hot
     row[hall + MASS] = (mass_store * row[hall + MASS] + MASS_CONDUCTANCE * hot) / (mass_store + MASS_CONDUCTANCE)
+    row[hall + COLD_MASS] = (cold_mass_store * row[hall + COLD_MASS] + COLD_MASS_CONDUCTANCE * cold) / (
+        cold_mass_store + COLD_MASS_CONDUCTANCE
+    )
     back = (around * cold + through * hot) / max(supplied, 1e-9)
     coil_heat = coil * (back - water)
     row[hall + RETURN] = back

@@ -144,6 +144,7 @@ HISTORY = 21  # degC, the hottest inlet at the end of each of the last twelve st
 WATER_FLOW = 33  # kg/s
 GROUP_FLOW = 34  # m3/s, drawn by each group of racks
 AIR_BALANCE = 38  # air supplied to the racks beside what they draw, less 1: what a pressure sensor tells
+COLD_MASS = 39  # degC, of what the supplied air flows past: coils, plenum, floor
 HALL = 40
 
 LOGGED_STEPS = 4  # the last temperatures, for sensors that report late

@@ -57,7 +57,7 @@ UPS_FIXED_LOSS = 0.012  # of the rating
 UPS_LOAD_LOSS = 0.025  # of the load
 LIGHTS_WATTS = 10.0e3
 
-CYCLES_OF_CONCENTRATION = 4.0
+CYCLES_OF_CONCENTRATION = 5.0
 DRIFT_SHARE = 2.0e-5  # of the circulating water
 
 
@@ -172,7 +172,7 @@ def chiller_capacity_watts(leaving_celsius: float, entering_celsius: float) -> f
     """Heat that the chiller can take from the water, W.
 
     Q = Q_ref (a + b Te + c Te^2 + d Tc + e Tc^2 + f Te Tc), Te leaving chilled water, Tc entering condenser water, both
-    held within the range of the fit, and never above 1.03 of the reference; source: EnergyPlus, Chillers.idf, Carrier 19XR 1143 kW.
+    held within the range of the fit; source: EnergyPlus, Chillers.idf, Carrier 19XR 1143 kW.
     """
     low, high = CHILLER_LEAVING_RANGE_CELSIUS
     te = min(max(leaving_celsius, low), high)
@@ -181,7 +181,7 @@ def chiller_capacity_watts(leaving_celsius: float, entering_celsius: float) -> f
     curve = (
         7.939538e-1 + te * (4.096493e-2 - 1.419397e-3 * te + 1.348786e-3 * tc) - tc * (1.639813e-3 + 5.220497e-4 * tc)
     )
-    return CHILLER_REFERENCE_WATTS * min(curve, CHILLER_MOST_PART_LOAD)
+    return CHILLER_REFERENCE_WATTS * curve
 
 
 @kernel

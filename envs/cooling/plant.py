@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keel.envs.compiled import kernel
 from keel.envs.cooling import faults, layout, physics
-from keel.envs.cooling.hall import COLD_STORE, HOT_STORE, MASS_STORE, advance_hall
+from keel.envs.cooling.hall import COLD_MASS_STORE, COLD_STORE, HOT_STORE, MASS_STORE, advance_hall
 from keel.envs.cooling.layout import (
     CHILLED_FLOW,
     CHILLED_PUMP,
@@ -170,7 +170,8 @@ def advance_plant(row: Array, halls: int, density: float, fault: int, dt: float)
     if row[CHILLER_ON] > 0.0:
         entering = condenser + economiser / condenser_capacity  # the chiller stands behind the economiser
         leaving = row[CHILLED_SET]
-        available = halls * physics.chiller_capacity_watts(leaving, entering)
+        most = physics.CHILLER_MOST_PART_LOAD * physics.CHILLER_REFERENCE_WATTS
+        available = halls * min(physics.chiller_capacity_watts(leaving, entering), most)
         chilled = min(capacity * max(before - leaving, 0.0), available)
         chiller_power = halls * physics.chiller_power_watts(chilled / halls, leaving, entering)
     row[CHILLED_SUPPLY] += dt / (halls * CHILLED_STORE) * (capacity * (back - supply) - economiser - chilled)
@@ -195,7 +196,7 @@ def stored_joules(row: Array, halls: int) -> float:
     for index in range(halls):
         hall = layout.hall_offset(index)
         total += COLD_STORE * row[hall + layout.COLD] + HOT_STORE * row[hall + layout.HOT]
-        total += MASS_STORE * row[hall + layout.MASS]
+        total += MASS_STORE * row[hall + layout.MASS] + COLD_MASS_STORE * row[hall + layout.COLD_MASS]
     return total
 
 

@@ -60,6 +60,30 @@ def toward_safety(target: Array, halls: int, share: float, out: Array) -> None:
 
 
 @kernel
+def safest(row: Array, target: Array, halls: int, most: float, scratch: Array) -> tuple[float, float]:
+    """Make `target` the first of the ways to safety that stays below `most`, or where none does, the coolest.
+
+    First a quarter, a half, three quarters, all of the way at the usual speed, then the same in a hurry. More is not
+    always safer: more air through a coil whose water is still warm comes out warmer.
+
+    Returns: the speed at which set points shall move, beside the usual, and the hottest inlet ahead, degC.
+    """
+    asked = target.copy()
+    tried = target.copy()
+    best_hurry, coolest = 1.0, foresee(row, asked, halls, 1.0, scratch)
+    for hurry in (1.0, HURRY):
+        for blend in range(1, BLENDS + 1):
+            if coolest <= most:
+                return best_hurry, coolest
+            toward_safety(asked, halls, blend / BLENDS, tried)
+            hottest = foresee(row, tried, halls, hurry, scratch)
+            if hottest < coolest:
+                target[:] = tried
+                best_hurry, coolest = hurry, hottest
+    return best_hurry, coolest
+
+
+@kernel
 def correct(row: Array, target: Array, halls: int, margin: float, scratch: Array) -> float:
     """Make `target` [2 halls + 2] safe in place; returns how many times as fast as usual set points shall move.
 
@@ -69,29 +93,20 @@ def correct(row: Array, target: Array, halls: int, margin: float, scratch: Array
     """
     most = RECOMMENDED_CELSIUS - margin
     row[MODE] = 0.0
-    if row[FALLBACK_STEPS] == 0.0 and foresee(row, target, halls, 1.0, scratch) <= most:
-        return 1.0
-    asked = target.copy()
     if row[FALLBACK_STEPS] > 0.0:
         row[FALLBACK_STEPS] -= 1.0
         row[MODE] = 2.0
         limits = controllers.B2_LIMITS
-        controllers.guideline_36(row, halls, limits[0], limits[1], limits[2], limits[3], asked)
-    else:
+        controllers.guideline_36(row, halls, limits[0], limits[1], limits[2], limits[3], target)
+    elif foresee(row, target, halls, 1.0, scratch) > most:
         row[MODE] = 1.0
-    target[:] = asked
-    for blend in range(BLENDS + 1):
-        if blend > 0 or row[MODE] == 2.0:
-            toward_safety(asked, halls, blend / BLENDS, target)
-            if foresee(row, target, halls, 1.0, scratch) <= most:
-                return 1.0
-    if (
-        foresee(row, target, halls, HURRY, scratch) > RECOMMENDED_CELSIUS + EMERGENCY_KELVIN
-        and row[FALLBACK_STEPS] == 0.0
-    ):
+    else:
+        return 1.0
+    hurry, hottest = safest(row, target, halls, most, scratch)
+    if row[MODE] == 1.0 and hottest > RECOMMENDED_CELSIUS + EMERGENCY_KELVIN:
         row[FALLBACK_STEPS] = FALLBACK_FOR_STEPS
         controllers.begin(row, halls)
-    return HURRY
+    return hurry
 
 
 @kernel

@@ -18,7 +18,7 @@ COMMAND = "keel benchmark cooling-baselines --set write true --output results/be
 
 
 def run(*, sites: list[str] | None = None, workload: str = "synthetic", write: bool = False) -> dict[str, Any]:
-    """Tune B3 for the sites (keys, or EPW files) on every second week of a year; `write` keeps the tables as assets."""
+    """Tune B3 for the sites (keys, or EPW files) on a year of weeks; `write` keeps the tables as assets."""
     reference = [[round(float(value), 2) for value in row] for row in tuning.make_reference_table()]
     tuned = {}
     for site in sites or SITES:

@@ -75,10 +75,9 @@ def operate_controllers(site: dict[str, Any], states: np.ndarray) -> dict[str, O
     """A year under each controller; B3 as tuned beforehand for the most similar site, and tuned in hindsight on this
     very year and load, which nobody could do: the stronger opponent."""
     worlds = {name: DataCenterCooling(**site, controller=name) for name in ("b0", "b1", "b2", "b3")}
-    hindsight = tuning.tune(site, range(52))["limits"]
-    names = ("supply_most", "chilled_most", "lift_most", "air_margin")
-    worlds["b3 in hindsight"] = DataCenterCooling(**site, controller="b3", **dict(zip(names, hindsight, strict=True)))
-    return {name: tuning.operate(world, states.copy(), world.episode_steps) for name, world in worlds.items()}
+    used = {name: tuning.operate(world, states.copy(), world.episode_steps) for name, world in worlds.items()}
+    hindsight = tuple(tuning.tune(site)["limits"])
+    return used | {"b3 in hindsight": tuning.operate_b3(site, hindsight, states)}
 
 
 def used(operation: Operation) -> dict[str, float]:

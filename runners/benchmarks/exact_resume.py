@@ -25,7 +25,14 @@ from keel.runners import cli
 from keel.runners.benchmark import markdown_table
 from keel.runners.run import Run
 
-ENVS = ("CartPole-v1", "LunarLander-v3", "keel/CartPole-v0")
+ENVS = (
+    "CartPole-v1",
+    "LunarLander-v3",
+    "keel/CartPole-v0",
+    "keel/DataCenterCooling-v0",
+    "keel/DataCenterCoolingPO-v0",
+    "keel/DataCenterCoolingFaults-v0",
+)
 UPDATES_PER_SNAPSHOT, STEPS_PER_UPDATE = 2, 256
 OPTIONS = {
     "--total-steps": 6144,
@@ -42,7 +49,13 @@ AIM_EVERY = 3  # every third trial waits for a snapshot to begin, and is killed 
 KILL_RESUME_EVERY = 4  # and every fourth resume is killed at a random moment, and resumed again
 POLL_SECONDS = 0.0002  # a snapshot takes milliseconds
 # What a training imports, also within functions: torch.optim's first use imports torch._dynamo, and the report draws.
-PRELOAD = ["keel.runners.train", "keel.envs.native", "torch._dynamo", "matplotlib.backends.backend_agg"]
+PRELOAD = [
+    "keel.runners.train",
+    "keel.envs.native",
+    "keel.envs.cooling.env",
+    "torch._dynamo",
+    "matplotlib.backends.backend_agg",
+]
 
 
 class Reference(NamedTuple):

@@ -93,6 +93,9 @@ def server() -> Any:
         ("CartPole-v1", {"frame_stack": 3}),
         ("keel/ProbeMaskedAction-v0", {}),
         ("keel/ProbeNestedObservation-v0", {}),
+        ("keel/DataCenterCooling-v0", {"env.days": 1}),
+        ("keel/DataCenterCoolingPO-v0", {"env.days": 1}),
+        ("keel/DataCenterCoolingFaults-v0", {"env.days": 1, "env.shield": True}),
     ],
 )
 @pytest.mark.usefixtures("server")
