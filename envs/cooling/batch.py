@@ -69,14 +69,17 @@ def decide(row: Array, target: Array, halls: int, settings: Array, table: Array)
 
 
 @kernel
-def reward_of(row: Array, halls: int, settings: Array) -> float:
-    """The step's reward: what the plant used beside the reference, heat near the limit, and moved set points."""
+def reward_of(row: Array, halls: int, settings: Array, price: float, carbon: float) -> float:
+    """The step's reward: what the plant used beside the reference, heat near the limit, and moved set points.
+
+    Args: price (USD/kWh) and carbon (g/kWh) of the step; the row has those of the next one already.
+    """
     total, baseline = row[layout.TOTAL], settings[RELATIVE] * row[layout.BASELINE]
     objective = int(settings[OBJECTIVE])
     if objective == 1:
-        value = (total - baseline) * row[layout.PRICE] / ORDINARY_PRICE
+        value = (total - baseline) * price / ORDINARY_PRICE
     elif objective == 2:
-        value = (total - baseline) * row[layout.CARBON] / ORDINARY_CARBON
+        value = (total - baseline) * carbon / ORDINARY_CARBON
     elif objective == 3:
         litres_per_hour = row[layout.WATER] * 3600.0 / layout.STEP_SECONDS
         water = litres_per_hour - ORDINARY_LITRES_PER_KILOWATT_HOUR * baseline
@@ -120,12 +123,12 @@ def step_batch(
         row[MODE] = 0.0
         if settings[SHIELD] > 0.0:
             hurry = correct(row, target, halls, settings[SHIELD_MARGIN], scratch)
-        mode = row[MODE]
+        mode, price, carbon = row[MODE], row[layout.PRICE], row[layout.CARBON]
         step.move_set_points(row, target, halls, hurry)
         step.advance(row, halls, days, step.SUBSTEPS, reference)
         row[layout.INTERVENTION] = 1.0 if mode > 0.0 else 0.0
         row[layout.FALLBACK] = 1.0 if mode > 1.0 else 0.0
-        reward[i] = reward_of(row, halls, settings)
+        reward[i] = reward_of(row, halls, settings, price, carbon)
         terminated[i] = row[layout.INLET_MAX] > settings[LAST_CELSIUS]
         metrics[i] = row[READINGS : READINGS + len(READING_NAMES)]
 

@@ -52,7 +52,7 @@ def draw_fault(generator: np.random.Generator, name: str, days: int, halls: int)
     earliest = last_step // 10
     first = int(generator.integers(earliest, max(earliest + 1, last_step - duration)))
     size = generator.uniform(smallest, largest)
-    return np.array([number, first, min(first + duration, last_step), size, generator.integers(halls)], np.float64)
+    return np.array([number, first, min(first + duration - 1, last_step), size, generator.integers(halls)], np.float64)
 
 
 def heat_wave_kelvin(fault: Array, hours: int) -> Array:

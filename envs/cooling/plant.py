@@ -29,7 +29,6 @@ from keel.envs.cooling.layout import (
     TOWER_AIR_WET_BULB,
     TOWER_HEAT,
     TOWER_SET,
-    WATER,
     WET_BULB,
 )
 from keel.envs.cooling.psychrometrics import humidity_ratio, saturation_pressure_pascals
@@ -104,7 +103,7 @@ def tower_heat_watts(row: Array, speed: float, water_capacity: float, scale: flo
 
 @kernel
 def condenser_loop(
-    row: Array, halls: int, economiser_watts: float, condenser_watts: float, tower_speed: float, dt: float
+    row: Array, halls: int, economiser_watts: float, condenser_watts: float, speed: float, dt: float
 ) -> tuple[float, float]:
     """`dt` seconds of condenser water, pump and tower; returns the pump's power and the heat rejected, W."""
     if row[ECONOMISER_ON] + row[CHILLER_ON] == 0.0:
@@ -112,31 +111,40 @@ def condenser_loop(
     share = 0.001 * dt / STEP_SECONDS
     capacity = halls * physics.CONDENSER_KILOGRAMS_PER_SECOND * physics.WATER_HEAT_CAPACITY
     pump_watts = halls * physics.CONDENSER_PUMP_WATTS
-    rejected = tower_heat_watts(row, tower_speed, capacity, halls, dt)
+    rejected = tower_heat_watts(row, speed, capacity, halls, dt)
     supply, back = row[CONDENSER_SUPPLY], row[CONDENSER_RETURN]
     store = halls * CONDENSER_STORE
     row[CONDENSER_RETURN] += dt / store * (capacity * (supply - back) + economiser_watts + condenser_watts + pump_watts)
     row[CONDENSER_SUPPLY] += dt / store * (capacity * (back - supply) - rejected)
     density_ratio = physics.air_density(row[PRESSURE]) / physics.SEA_LEVEL_DENSITY
     row[CONDENSER_PUMP] += pump_watts * share
-    row[TOWER] += (
-        halls * physics.TOWER_FAN_WATTS * physics.tower_fan_power_fraction(tower_speed) * density_ratio * share
-    )
+    row[TOWER] += halls * physics.TOWER_FAN_WATTS * physics.tower_fan_power_fraction(speed) * density_ratio * share
     row[TOWER_HEAT] += rejected * share
     return pump_watts, rejected
 
 
 @kernel
-def make_up_water_litres(row: Array, halls: int, outdoor_humidity_ratio: float, tower_speed: float) -> float:
-    """Water that the tower needs in one control step, from the step's mean heat."""
-    if row[TOWER_HEAT] <= 0.0:
-        return 0.0
-    density_ratio = physics.air_density(row[PRESSURE]) / physics.SEA_LEVEL_DENSITY
-    air = halls * physics.TOWER_AIR_KILOGRAMS_PER_SECOND * tower_speed * density_ratio
-    circulating = halls * physics.CONDENSER_KILOGRAMS_PER_SECOND
-    return STEP_SECONDS * physics.tower_water_kilograms_per_second(
-        1000.0 * row[TOWER_HEAT], air, outdoor_humidity_ratio, row[TOWER_AIR_WET_BULB], row[PRESSURE], circulating
-    )
+def tower_speed(row: Array, fault: int) -> float:
+    """The speed that the tower's fan has: its set point, as far as a fault lets it."""
+    return min(row[TOWER_SET], row[layout.FAULT_SIZE]) if fault == faults.TOWER_FAN else row[TOWER_SET]
+
+
+@kernel
+def chilled_heat(
+    wanted: float, before: float, set_point: float, entering: float, capacity: float, halls: int
+) -> tuple[float, float]:
+    """Heat that the chiller takes, W, and the temperature at which its water leaves, degC.
+
+    Where it cannot take all that is wanted, the water leaves warmer, which lets it take more: a fixed point.
+    """
+    most = halls * physics.CHILLER_MOST_PART_LOAD * physics.CHILLER_REFERENCE_WATTS
+    leaving = set_point
+    available = min(halls * physics.chiller_capacity_watts(leaving, entering), most)
+    if wanted > available:
+        for _ in range(6):
+            leaving = max(before - available / capacity, set_point)
+            available = min(halls * physics.chiller_capacity_watts(leaving, entering), most)
+    return min(wanted, available), leaving
 
 
 @kernel
@@ -169,15 +177,13 @@ def advance_plant(row: Array, halls: int, density: float, fault: int, dt: float)
     chilled, chiller_power = 0.0, 0.0
     if row[CHILLER_ON] > 0.0:
         entering = condenser + economiser / condenser_capacity  # the chiller stands behind the economiser
-        leaving = row[CHILLED_SET]
-        most = physics.CHILLER_MOST_PART_LOAD * physics.CHILLER_REFERENCE_WATTS
-        available = halls * min(physics.chiller_capacity_watts(leaving, entering), most)
-        chilled = min(capacity * max(before - leaving, 0.0), available)
+        wanted = capacity * max(before - row[CHILLED_SET], 0.0)
+        chilled, leaving = chilled_heat(wanted, before, row[CHILLED_SET], entering, capacity, halls)
         chiller_power = halls * physics.chiller_power_watts(chilled / halls, leaving, entering)
     row[CHILLED_SUPPLY] += dt / (halls * CHILLED_STORE) * (capacity * (back - supply) - economiser - chilled)
     row[CHILLED_RETURN] += dt / (halls * CHILLED_STORE) * (capacity * (supply - back) + coil_watts + chilled_pump)
-    tower_speed = min(row[TOWER_SET], row[layout.FAULT_SIZE]) if fault == faults.TOWER_FAN else row[TOWER_SET]
-    pump, rejected = condenser_loop(row, halls, economiser, chilled + chiller_power, tower_speed, dt)
+    speed = tower_speed(row, fault)
+    pump, rejected = condenser_loop(row, halls, economiser, chilled + chiller_power, speed, dt)
     switch_economiser(row, flow_share, economiser / capacity, dt)
 
     row[CHILLER] += chiller_power * share
@@ -207,6 +213,14 @@ def outdoor_humidity_ratio(row: Array) -> float:
 
 
 @kernel
-def add_water(row: Array, halls: int) -> None:
-    """The step's make-up water in litres."""
-    row[WATER] = make_up_water_litres(row, halls, outdoor_humidity_ratio(row), row[TOWER_SET])
+def make_up_water_litres(row: Array, halls: int, fault: int) -> float:
+    """Water that the tower needs in one control step, from the step's mean heat."""
+    if row[TOWER_HEAT] <= 0.0:
+        return 0.0
+    density_ratio = physics.air_density(row[PRESSURE]) / physics.SEA_LEVEL_DENSITY
+    air = halls * physics.TOWER_AIR_KILOGRAMS_PER_SECOND * tower_speed(row, fault) * density_ratio
+    circulating = halls * physics.CONDENSER_KILOGRAMS_PER_SECOND
+    outdoor, leaving = outdoor_humidity_ratio(row), row[TOWER_AIR_WET_BULB]
+    return STEP_SECONDS * physics.tower_water_kilograms_per_second(
+        1000.0 * row[TOWER_HEAT], air, outdoor, leaving, row[PRESSURE], circulating
+    )

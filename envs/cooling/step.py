@@ -142,7 +142,7 @@ def advance(row: Array, halls: int, days: int, substeps: int, reference: Array) 
     row[layout.VIOLATION], row[layout.ALLOWABLE_VIOLATION] = minutes, allowable
     row[layout.RESIDUAL] = (gained - (plant.stored_joules(row, halls) - before)) / STEP_SECONDS
     row[FAULT_NOW] = fault
-    plant.add_water(row, halls)
+    row[layout.WATER] = plant.make_up_water_litres(row, halls, fault)
     sum_up(row, halls, fault, reference)
     row[STEP] += 1.0
     read_traces(row, halls, days)

@@ -19,7 +19,7 @@ GRID = (
     (12.0, 14.0, 17.0, 21.0),
     (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
 )
-SCREENED_WEEKS = 4  # all of the grid is first tried on every fourth week
+SCREENED_WEEKS = 8  # all of the grid is first tried on every eighth week
 FINALISTS = 20  # judged on the whole year at a time
 STEADY_STEPS = 72  # six hours, of which the last two are averaged: trim and respond goes round in less
 AVERAGED_STEPS = 24
@@ -123,7 +123,7 @@ def make_reference_table() -> Array:
 def tune(world_options: dict[str, Any], seed: int = 0) -> dict[str, Any]:
     """B3's limits for a climate: least total energy over the weeks of a year without a minute above 27 degC.
 
-    All of the grid is tried on every fourth week; the best, twenty at a time, on the whole year, until one keeps to
+    All of the grid is tried on every eighth week; the best, twenty at a time, on the whole year, until one keeps to
     the limit. Where none does, the one with the fewest minutes is taken.
     """
     weeks = year(world_options, seed=seed)
