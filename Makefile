@@ -31,8 +31,8 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark ppo-learning --output results/benchmarks
 	$(BIN)/keel benchmark exact-resume --output results/benchmarks
 	$(BIN)/keel benchmark cooling-throughput --output results/benchmarks
-	$(BIN)/keel benchmark cooling-validation --output results/benchmarks
-	$(BIN)/keel benchmark cooling-baselines --output results/benchmarks
+	$(BIN)/keel benchmark cooling-validation --set random_steps 10000000 --output results/benchmarks
+	$(BIN)/keel benchmark cooling-baselines --set write true --output results/benchmarks
 	$(BIN)/keel benchmark cooling-held-out --output results/benchmarks
 
 $(INSTALLED): pyproject.toml constraints.txt

@@ -14,10 +14,10 @@ from keel.envs.protocol import Array
 
 # Limits that B3 is tried with: warmest supply air, warmest chilled water (degC), most lift (K), margin of air.
 GRID = (
-    (20.0, 21.0, 22.0, 23.0, 24.0),
-    (16.0, 17.0, 18.0, 19.0, 20.0),
+    (18.0, 19.0, 20.0, 21.0, 22.0, 23.0, 24.0),
+    (14.0, 15.0, 16.0, 17.0, 18.0, 19.0, 20.0),
     (12.0, 14.0, 17.0, 21.0),
-    (0.05, 0.1, 0.15, 0.2, 0.25, 0.3),
+    (0.1, 0.15, 0.2, 0.25, 0.3),
 )
 SCREENED_WEEKS = 8  # all of the grid is first tried on every eighth week
 FINALISTS = 20  # judged on the whole year at a time
