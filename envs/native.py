@@ -7,6 +7,7 @@ call, and a state saved is a state restored, bit for bit.
 from __future__ import annotations
 
 import importlib
+import inspect
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
@@ -16,6 +17,7 @@ from gymnasium import spaces
 
 from keel.envs.backend import Outcome
 from keel.envs.chance import ReusableGenerator
+from keel.envs.errors import closest
 from keel.envs.protocol import Array, Observation, State
 
 if TYPE_CHECKING:
@@ -134,10 +136,8 @@ class NativeEnv(gymnasium.Env[Any, Any]):
 
     def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Any, dict[str, Any]]:
         super().reset(seed=seed)
-        try:
-            self._state[0] = self._world.start(self.np_random, **(options or {}))
-        except TypeError as error:
-            raise ValueError(f"options is {options!r}: {error}") from None
+        self._check_options(options or {})
+        self._state[0] = self._world.start(self.np_random, **(options or {}))
         self._elapsed = 0
         if self.render_mode == "human":
             self.render()
@@ -147,6 +147,8 @@ class NativeEnv(gymnasium.Env[Any, Any]):
         reward, terminated = np.empty(1), np.empty(1, np.bool_)
         metrics = np.empty((1, len(self._world.metric_names)))
         batch = np.asarray(action, self.action_space.dtype)[None]
+        if batch.shape[1:] != self.action_space.shape:
+            raise ValueError(f"action is {action!r}: expected the shape {self.action_space.shape}")
         self._world.step(self._state, batch, reward, terminated, metrics)
         self._elapsed += 1
         truncated = self._world.episode_steps is not None and self._elapsed >= self._world.episode_steps
@@ -175,6 +177,16 @@ class NativeEnv(gymnasium.Env[Any, Any]):
         if self._window is not None:
             self._window.close()
             self._window = None
+
+    def _check_options(self, options: dict[str, Any]) -> None:
+        """Raises: ValueError for an option of a reset that the world does not take, naming those it takes."""
+        known = [name for name in inspect.signature(self._world.start).parameters if name != "generator"]
+        for name, value in options.items():
+            if name not in known:
+                raise ValueError(
+                    f"reset takes no option '{name}' (got {value!r}){closest(name, known)}; it takes: "
+                    f"{', '.join(known) or 'none'}"
+                )
 
     def _observation(self) -> Any:
         return _first(self._world.observe(self._state))

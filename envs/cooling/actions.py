@@ -45,6 +45,12 @@ def ranges(halls: int) -> tuple[Array, Array]:
     return np.array(least), np.array(most)
 
 
+def check_range(action: Array, count: int) -> None:
+    """Raises: ValueError for an action that is not one of 0 to `count` - 1."""
+    if np.min(action) < 0 or np.max(action) >= count:
+        raise ValueError(f"action is {np.asarray(action).tolist()}: every number must be from 0 to {count - 1}")
+
+
 class SetPoints:
     """Each number from -1 to 1 is a set point between its least and its most."""
 
@@ -72,6 +78,7 @@ class AllMoves:
         self._moves = (digits - 1) * MOVES
 
     def targets(self, state: Array, action: Array) -> Array:
+        check_range(action, len(self._moves))
         return state[:, SINGLE_HALL] + self._moves[action]
 
 
@@ -85,6 +92,7 @@ class OneMove:
             self._moves[2 * part + 1, part], self._moves[2 * part + 2, part] = -move, move
 
     def targets(self, state: Array, action: Array) -> Array:
+        check_range(action, len(self._moves))
         return state[:, SINGLE_HALL] + self._moves[action]
 
 
@@ -95,4 +103,5 @@ class SeparateMoves:
         self.space = spaces.MultiDiscrete([3, 3, 3, 3])
 
     def targets(self, state: Array, action: Array) -> Array:
+        check_range(action, 3)
         return state[:, SINGLE_HALL] + (np.asarray(action) - 1) * MOVES

@@ -139,14 +139,15 @@ def settle(row: Array, halls: int, days: int, steps: int, reference: Array) -> N
     runs."""
     target = np.zeros(2 * halls + 2)
     limits = controllers.B2_LIMITS
-    step.read_traces(row, halls, days)
+    step.read_outside(row, halls, days)
+    step.read_loads(row, halls, days)
     controllers.begin(row, halls)
     for _ in range(steps):
         guideline_36(row, halls, limits[0], limits[1], limits[2], limits[3], target)
         step.move_set_points(row, target, halls, 1.0)
         step.advance(row, halls, days, step.SUBSTEPS, reference)
         row[layout.STEP] = 0.0
-    step.read_traces(row, halls, days)
+    step.read_outside(row, halls, days)
     for logged in range(layout.LOGGED_STEPS):
         row[layout.STEP] = logged
         step.log_sensors(row, halls)

@@ -31,7 +31,7 @@ from keel.envs.cooling.layout import (
     PLANT_WAIT,
     RETURN,
     RETURN_INTEGRAL,
-    SUPPLY,
+    SUPPLY_REPORTED,
     SUPPLY_RESET,
     SUPPLY_SET,
     TOWER_INTEGRAL,
@@ -135,7 +135,7 @@ def plant_requests(row: Array, halls: int) -> int:
     requests = 0
     for index in range(halls):
         hall = hall_offset(index)
-        excess = row[hall + SUPPLY] - row[hall + SUPPLY_SET]
+        excess = row[hall + SUPPLY_REPORTED] - row[hall + SUPPLY_SET]
         requests += 3 if excess > 3.0 else 2 if excess > 2.0 else 1 if row[hall + VALVE] > 0.95 else 0
     return requests * (4 // min(halls, 4))  # a single hall must be heard beyond the ignored requests
 

@@ -73,8 +73,8 @@ class DataCenterCooling:
     | 24    | chiller's part load                                       | 0 to 1.03                      |
     | 25-26 | set points: chilled water, tower                          | as the actions                 |
     | 27    | total power above the reference controller's              | kW a hall / 100                |
-    | +0    | of each hall: utilisation now                             | 0 to 1 onto -1 to 1            |
-    | +1    | its mean over an hour                                     | 0 to 1 onto -1 to 1            |
+    | +0    | of each hall: utilisation in the last step                | 0 to 1 onto -1 to 1            |
+    | +1    | its exponential mean over about an hour                   | 0 to 1 onto -1 to 1            |
     | +2    | power of the servers                                      | kW, (700) / 300                |
     | +3-4  | supply and return air                                     | degC, (22) and (34) / 5        |
     | +5    | valve                                                     | 0 to 1 onto -1 to 1            |
@@ -82,18 +82,24 @@ class DataCenterCooling:
     | +8-11 | inlets of the four groups of racks                        | degC, (24) / 3                 |
     | +12   | air supplied beside what the racks draw, less 1           | share, times 5                 |
 
-    With `sensors` "real" all temperatures of water and air are reported ten minutes late, with noise (0.3 K), steps of
-    0.1 K, drift (up to 0.05 K a day) and 1 % dropouts, and the wet bulb and its forecast are not known (0).
+    The load of a step is seen when the step is over: nobody acts on a jump before it has happened.
+
+    With `sensors` "real" all temperatures of water and of the halls' air are reported ten minutes late, with noise (0.3
+    K), steps of 0.1 K, drift (up to 0.05 K a day) and 1 % dropouts (the reading of the step before, once more). The
+    weather is measured on the roof: dry bulb (noise 0.3 K, steps of 0.1 K) and humidity (noise 0.03, steps of 0.05);
+    indices 5, 8 to 10 and 27, which would tell the wet bulb, are 0.
 
     Reward: -(P - P_ref) / 10 kW a hall, where P is the facility's power and P_ref that of Guideline 36 (B2) in steady
-    state at this load and wet bulb; minus `excess_weight` for each kelvin of each group of racks above `soft_limit`;
-    minus `move_weight` times the mean move of the set points (shares of their ranges). `objective` "cost" and
-    "carbon" weigh the power by price and carbon intensity beside ordinary ones (0.12 USD/kWh, 380 g/kWh), "water"
-    adds 0.05 kWh for each litre. `reward` "raw" leaves P_ref out.
+    state at this load and wet bulb (at sea level: thin air, as in Denver, makes B2 itself some kW better); minus
+    `excess_weight` for each kelvin of each group of racks above `soft_limit` at the step's end, a hall; minus
+    `move_weight` times the mean move of the set points (shares of their ranges). `objective` "cost" and "carbon" weigh
+    the power by price and carbon intensity beside ordinary ones (0.12 USD/kWh, 380 g/kWh), "water" adds 0.05 kWh for
+    each litre. `reward` "raw" leaves P_ref out. In a demand response event (a fault) each kW above 97 % of P_ref costs
+    once more, and is the measure `excess_kw`.
 
     Measures (`info`, and `info["metrics"]`): means over the step of all powers in kW; pue, wue (L/kWh), cue (kg/kWh);
-    water_litres, price_usd, co2_kg of the step; cop; the hottest inlet; `cost`, the constraint's: kelvin above 27 degC,
-    summed over groups, and of the hourly change above 20 K; `violation_minutes` above 27 degC (recommended) and
+    water_litres, price_usd, co2_kg of the step; cop; the hottest inlet; `cost`, the constraint's: kelvin above 27 degC at
+    the step's end, summed over groups, and of the change within an hour above 20 K; `violation_minutes` above 27 degC (recommended) and
     `allowable_violation_minutes` above 32 degC (class A1); energy_residual_watts, of the balance of all heat;
     baseline_kw, P_ref; fault (number); intervention and fallback of the shield.
 
@@ -103,7 +109,7 @@ class DataCenterCooling:
     Not modelled: humidity inside (a separate unit dries the little fresh air), the room of the batteries, people.
 
     Options:
-        weather: a site of `weather.SITES`, "any" of them in turn, or an EPW file.
+        weather: a site of `weather.SITES`, "any" of them by chance, or an EPW file.
         workload: "synthetic" or a CSV file with utilisation every five minutes. price, carbon: see `signals`.
         days: of an episode. week: 0 to 51 of the year; by default any day.
         halls: 1 to 8. actions: "box", 9, 81 or "multi". sensors: "perfect" or "real".
@@ -171,6 +177,10 @@ class DataCenterCooling:
         self.settings[batch.SOFT_LIMIT] = number("soft_limit", soft_limit, 18.0, 45.0)
         self.settings[batch.MOVE_WEIGHT] = number("move_weight", move_weight, 0.0, 1000.0)
         self.settings[batch.SHIELD] = float(flag("shield", shield))
+        if shield and self.controller:
+            raise ValueError(
+                f"shield is true and controller is {controller!r}: the shield is for agents, leave one out"
+            )
         self.settings[batch.SHIELD_MARGIN] = number("shield_margin", shield_margin, 0.0, 5.0)
         self.settings[batch.CONTROLLER] = controllers.NUMBERS[self.controller] if self.controller else 0
         last = math.inf if last_celsius is None else number("last_celsius", last_celsius, 27.0, 100.0)
@@ -256,7 +266,7 @@ def begin_plant(row: Array, halls: int, days: int) -> None:
     row[layout.ECONOMISER_SECONDS] = row[layout.CHILLER_SECONDS] = 1200.0
     for index in range(halls):
         hall = int(layout.hall_offset(index))
-        row[[hall + layout.COLD, hall + layout.COLD_MASS, hall + layout.SUPPLY]] = 22.0
+        row[[hall + layout.COLD, hall + layout.COLD_MASS, hall + layout.SUPPLY, hall + layout.SUPPLY_REPORTED]] = 22.0
         row[[hall + layout.HOT, hall + layout.MASS, hall + layout.RETURN]] = 34.0
         row[hall + layout.VALVE] = 0.6
         row[hall + layout.SUPPLY_SET], row[hall + layout.CRAH_SET] = 22.0, 0.6
@@ -272,7 +282,7 @@ def make_actions(kind: str | int, halls: int) -> action_kinds.Actions:
         81: action_kinds.AllMoves,
         "multi": action_kinds.SeparateMoves,
     }
-    if kind not in kinds or isinstance(kind, bool):
+    if type(kind) not in (str, int) or kind not in kinds:
         raise ValueError(f"actions is {kind!r}, it must be one of {', '.join(map(str, kinds))}")
     if kind != "box" and halls != 1:
         raise ValueError(f"actions is {kind!r}, which is for a single hall, and halls is {halls}: use 'box'")

@@ -25,6 +25,7 @@ from keel.envs.cooling.layout import (
     SERVER_FAN,
     STEP_SECONDS,
     SUPPLY,
+    SUPPLY_REPORTED,
     SUPPLY_SET,
     VALVE,
     WATER_FLOW,
@@ -165,7 +166,8 @@ def advance_hall(
         row[hall + INLET + group] = inlet
         worst = max(worst, inlet)
     row[hall + INLET_WORST] = worst
-    error = row[hall + SUPPLY] + sensor_error - row[hall + SUPPLY_SET]
+    row[hall + SUPPLY_REPORTED] = row[hall + SUPPLY] + sensor_error
+    error = row[hall + SUPPLY_REPORTED] - row[hall + SUPPLY_SET]
     moved = opening + valve_moves * VALVE_PER_KELVIN_SECOND * dt * error
     row[hall + VALVE] = min(max(moved, LEAST_VALVE), 1.0)
     row[hall + WATER_FLOW] = flow * physics.COIL_WATER_KILOGRAMS_PER_SECOND

@@ -118,7 +118,7 @@ ECONOMISER_HEAT = 63  # kW, sums within the step that are no measures of their o
 CHILLER_HEAT = 64
 TOWER_HEAT = 65
 CHILLED_FLOW = 66  # kg/s
-STORED_BEFORE = 67
+READINGS_END = 67  # where what a step sums up ends
 PLANT = 72
 
 # One hall, counted from the hall's own beginning.
@@ -130,7 +130,7 @@ SUPPLY = 4  # degC, air from and to the handlers
 RETURN = 5
 SUPPLY_SET = 6  # degC
 CRAH_SET = 7  # fan speed
-LOAD = 8  # utilisation now, and its mean over the last hour
+LOAD = 8  # utilisation in the last step, and its exponential mean over about an hour
 LOAD_MEAN = 9
 HALL_IT = 10  # kW
 HALL_HEAT = 11  # kW, taken by the coil
@@ -145,7 +145,8 @@ WATER_FLOW = 33  # kg/s
 GROUP_FLOW = 34  # m3/s, drawn by each group of racks
 AIR_BALANCE = 38  # air supplied to the racks beside what they draw, less 1: what a pressure sensor tells
 COLD_MASS = 39  # degC, of what the supplied air flows past: coils, plenum, floor
-HALL = 40
+SUPPLY_REPORTED = 40  # degC, as the sensor of the supply air says
+HALL = 41
 
 LOGGED_STEPS = 4  # the last temperatures, for sensors that report late
 SENSORS = 2 + GROUPS  # of a hall

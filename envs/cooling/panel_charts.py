@@ -57,7 +57,7 @@ class Trend(NamedTuple):
 def trends() -> tuple[Trend, ...]:
     """Supply air and fans of the first hall, chilled water, tower."""
     hall = int(layout.hall_offset(0))
-    supply = step.SUPPLY_LEAST, step.SUPPLY_MOST, hall + layout.SUPPLY_SET, hall + layout.SUPPLY
+    supply = step.SUPPLY_LEAST, step.SUPPLY_MOST, hall + layout.SUPPLY_SET, hall + layout.SUPPLY_REPORTED
     chilled = step.CHILLED_LEAST, step.CHILLED_MOST, layout.CHILLED_SET, layout.CHILLED_SUPPLY
     return (
         Trend("Supply air, hall 1", "°C", 1, 1.0, *supply, BLUE),

@@ -140,7 +140,7 @@ def air_handlers(view: View) -> Machine:
     pairs = (
         ("Fans", span(100 * halls[:, layout.CRAH_SET], "%")),
         ("Valve", span(100 * halls[:, layout.VALVE], "%")),
-        ("Supply", span(halls[:, layout.SUPPLY], "°C", 1)),
+        ("Supply", span(halls[:, layout.SUPPLY_REPORTED], "°C", 1)),
         ("Return", span(halls[:, layout.RETURN], "°C", 1)),
         ("Heat", f"{halls[:, layout.HALL_HEAT].sum():,.0f} kW"),
     )

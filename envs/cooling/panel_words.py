@@ -111,7 +111,7 @@ def hall_lines(view: View) -> list[str]:
         shown = "".join(f"{inlet:6.1f}{mark:<2}" for inlet, mark in zip(inlets, marks, strict=True))
         lines.append(
             f"  hall {index + 1}  {100 * hall[layout.LOAD]:3.0f} %  {hall[layout.HALL_IT]:5.0f} kW  "
-            f"{hall[layout.SUPPLY]:5.1f} ({hall[layout.SUPPLY_SET]:.1f}) °C  {100 * hall[layout.CRAH_SET]:3.0f} %  "
+            f"{hall[layout.SUPPLY_REPORTED]:5.1f} ({hall[layout.SUPPLY_SET]:.1f}) °C  {100 * hall[layout.CRAH_SET]:3.0f} %  "
             f"{100 * hall[layout.VALVE]:3.0f} %  {shown}".rstrip()
         )
     return lines

@@ -89,7 +89,7 @@ def switch_chiller(row: Array, before_celsius: float, tripped: bool, dt: float) 
 
 
 @kernel
-def tower_heat_watts(row: Array, speed: float, water_capacity: float, scale: float, dt: float) -> float:
+def tower_heat_watts(row: Array, speed: float, water_capacity: float, scale: float) -> float:
     """Heat that the tower takes from the condenser water, and the wet bulb of the air that leaves it."""
     entering, wet_bulb = row[CONDENSER_RETURN], row[WET_BULB]
     per_kelvin, air_capacity = physics.tower_capacities(
@@ -111,7 +111,7 @@ def condenser_loop(
     share = 0.001 * dt / STEP_SECONDS
     capacity = halls * physics.CONDENSER_KILOGRAMS_PER_SECOND * physics.WATER_HEAT_CAPACITY
     pump_watts = halls * physics.CONDENSER_PUMP_WATTS
-    rejected = tower_heat_watts(row, speed, capacity, halls, dt)
+    rejected = tower_heat_watts(row, speed, capacity, halls)
     supply, back = row[CONDENSER_SUPPLY], row[CONDENSER_RETURN]
     store = halls * CONDENSER_STORE
     row[CONDENSER_RETURN] += dt / store * (capacity * (supply - back) + economiser_watts + condenser_watts + pump_watts)
@@ -124,7 +124,7 @@ def condenser_loop(
 
 
 @kernel
-def tower_speed(row: Array, fault: int) -> float:
+def tower_fan_speed(row: Array, fault: int) -> float:
     """The speed that the tower's fan has: its set point, as far as a fault lets it."""
     return min(row[TOWER_SET], row[layout.FAULT_SIZE]) if fault == faults.TOWER_FAN else row[TOWER_SET]
 
@@ -182,7 +182,7 @@ def advance_plant(row: Array, halls: int, density: float, fault: int, dt: float)
         chiller_power = halls * physics.chiller_power_watts(chilled / halls, leaving, entering)
     row[CHILLED_SUPPLY] += dt / (halls * CHILLED_STORE) * (capacity * (back - supply) - economiser - chilled)
     row[CHILLED_RETURN] += dt / (halls * CHILLED_STORE) * (capacity * (supply - back) + coil_watts + chilled_pump)
-    speed = tower_speed(row, fault)
+    speed = tower_fan_speed(row, fault)
     pump, rejected = condenser_loop(row, halls, economiser, chilled + chiller_power, speed, dt)
     switch_economiser(row, flow_share, economiser / capacity, dt)
 
@@ -218,7 +218,7 @@ def make_up_water_litres(row: Array, halls: int, fault: int) -> float:
     if row[TOWER_HEAT] <= 0.0:
         return 0.0
     density_ratio = physics.air_density(row[PRESSURE]) / physics.SEA_LEVEL_DENSITY
-    air = halls * physics.TOWER_AIR_KILOGRAMS_PER_SECOND * tower_speed(row, fault) * density_ratio
+    air = halls * physics.TOWER_AIR_KILOGRAMS_PER_SECOND * tower_fan_speed(row, fault) * density_ratio
     circulating = halls * physics.CONDENSER_KILOGRAMS_PER_SECOND
     outdoor, leaving = outdoor_humidity_ratio(row), row[TOWER_AIR_WET_BULB]
     return STEP_SECONDS * physics.tower_water_kilograms_per_second(

@@ -22,6 +22,7 @@ FORECAST_HOURS = (1, 3, 6)
 DELAY_STEPS = 2
 NOISE_KELVIN = 0.3
 RESOLUTION_KELVIN = 0.1
+HUMIDITY_NOISE, HUMIDITY_RESOLUTION = 0.03, 0.05  # relative humidity outside
 DROPOUT = 0.01  # share of readings that fail: the reading before is repeated
 DRIFT_KELVIN_PER_DAY = 0.05
 FORECAST_NOISE_KELVIN = 0.3  # after one hour, growing with the root of the hours
@@ -54,7 +55,13 @@ def real_temperature(row: Array, halls: int, channel: int) -> float:
     measured = max(now - DELAY_STEPS - lost, 0)
     drift = DRIFT_KELVIN_PER_DAY * (2.0 * uniform(seed, 0, 2000 + channel) - 1.0) * now / STEPS_PER_DAY
     value = row[layout.log_offset(measured, halls) + channel] + drift + NOISE_KELVIN * normal(seed, measured, channel)
-    return round(value / RESOLUTION_KELVIN) * RESOLUTION_KELVIN
+    return in_steps(value, RESOLUTION_KELVIN)
+
+
+@kernel
+def in_steps(value: float, size: float) -> float:
+    """The nearest multiple of `size`."""
+    return round(value / size) * size
 
 
 @kernel
@@ -73,9 +80,14 @@ def observe_common(row: Array, halls: int, days: int, perfect: bool, out: Array)
     year_angle = 2.0 * math.pi * ((row[layout.FIRST_HOUR] + hours) % 8760.0) / 8760.0
     out[0], out[1] = math.sin(day_angle), math.cos(day_angle)
     out[2], out[3] = math.sin(year_angle), math.cos(year_angle)
-    out[4] = (row[layout.DRY_BULB] - 15.0) / 15.0
+    dry_bulb, humidity = row[layout.DRY_BULB], row[layout.HUMIDITY]
+    if not perfect:
+        now, seed = int(row[layout.STEP]), row[layout.NOISE_SEED]
+        dry_bulb = in_steps(dry_bulb + NOISE_KELVIN * normal(seed, now, 800), RESOLUTION_KELVIN)
+        humidity = in_steps(humidity + HUMIDITY_NOISE * normal(seed, now, 801), HUMIDITY_RESOLUTION)
+    out[4] = (dry_bulb - 15.0) / 15.0
     out[5] = (row[layout.WET_BULB] - 12.0) / 12.0 if perfect else 0.0
-    out[6] = 2.0 * row[layout.HUMIDITY] - 1.0
+    out[6] = 2.0 * min(max(humidity, 0.0), 1.0) - 1.0
     out[7] = (row[layout.PRESSURE] - 9.5e4) / 1.0e4
     for index in range(len(FORECAST_HOURS)):
         ahead = FORECAST_HOURS[index]
@@ -107,7 +119,8 @@ def observe_plant(row: Array, halls: int, perfect: bool, out: Array) -> None:
     out[24] = row[layout.PART_LOAD]
     out[25] = scaled(row[layout.CHILLED_SET], step.CHILLED_LEAST, step.CHILLED_MOST)
     out[26] = scaled(row[layout.TOWER_SET], step.TOWER_LEAST, step.TOWER_MOST)
-    out[27] = (row[layout.TOTAL] - row[layout.BASELINE]) / (100.0 * halls)
+    # Beside the reference's power, which is known for the wet bulb alone, the power would tell the wet bulb.
+    out[27] = (row[layout.TOTAL] - row[layout.BASELINE]) / (100.0 * halls) if perfect else 0.0
 
 
 @kernel

@@ -11,7 +11,6 @@ from keel.envs.cooling.layout import (
     CHILLED_SET,
     CRAH_SET,
     FAULT_NOW,
-    FIRST_HOUR,
     GROUPS,
     HALL_HEAT,
     HALL_IT,
@@ -92,8 +91,8 @@ def hourly(row: Array, trace: int, halls: int, days: int, hours: float) -> float
 
 
 @kernel
-def read_traces(row: Array, halls: int, days: int) -> None:
-    """Weather, signals and loads as they are at the row's step; they stand still behind the end of the episode."""
+def read_outside(row: Array, halls: int, days: int) -> None:
+    """Weather and signals as they are at the row's step; they stand still behind the end of the episode."""
     step = min(int(row[STEP]), STEPS_PER_DAY * days)
     hours = step / STEPS_PER_HOUR
     row[layout.DRY_BULB] = hourly(row, layout.DRY_BULB_TRACE, halls, days, hours)
@@ -101,6 +100,12 @@ def read_traces(row: Array, halls: int, days: int) -> None:
     row[layout.HUMIDITY] = hourly(row, layout.HUMIDITY_TRACE, halls, days, hours)
     row[PRICE] = row[layout.hourly_offset(layout.PRICE_TRACE, halls, days) + step // STEPS_PER_HOUR]
     row[CARBON] = row[layout.hourly_offset(layout.CARBON_TRACE, halls, days) + step // STEPS_PER_HOUR]
+
+
+@kernel
+def read_loads(row: Array, halls: int, days: int) -> None:
+    """The loads of the row's step. Nobody sees them before it is over: whoever decides knows those of the step before."""
+    step = min(int(row[STEP]), STEPS_PER_DAY * days)
     for index in range(halls):
         hall = hall_offset(index)
         row[hall + LOAD] = row[layout.load_offset(index, halls, days) + step]
@@ -123,9 +128,10 @@ def reference_kilowatts(table: Array, utilisation: float, wet_bulb_celsius: floa
 @kernel
 def advance(row: Array, halls: int, days: int, substeps: int, reference: Array) -> None:
     """One control step of five minutes with the set points as they are, on to the next row of the traces."""
+    read_loads(row, halls, days)
     fault = faults.active_fault(row)
     density = physics.air_density(row[layout.PRESSURE])
-    for at in range(READINGS, layout.STORED_BEFORE):
+    for at in range(READINGS, layout.READINGS_END):
         row[at] = 0.0
     for index in range(halls):
         hall = hall_offset(index)
@@ -145,7 +151,7 @@ def advance(row: Array, halls: int, days: int, substeps: int, reference: Array) 
     row[layout.WATER] = plant.make_up_water_litres(row, halls, fault)
     sum_up(row, halls, fault, reference)
     row[STEP] += 1.0
-    read_traces(row, halls, days)
+    read_outside(row, halls, days)
     log_sensors(row, halls)
 
 
@@ -156,7 +162,7 @@ def log_sensors(row: Array, halls: int) -> None:
     row[at : at + 4] = row[layout.CHILLED_SUPPLY : layout.CHILLED_SUPPLY + 4]
     for index in range(halls):
         hall, at = hall_offset(index), at + (4 if index == 0 else layout.SENSORS)
-        row[at], row[at + 1] = row[hall + layout.SUPPLY], row[hall + layout.RETURN]
+        row[at], row[at + 1] = row[hall + layout.SUPPLY_REPORTED], row[hall + layout.RETURN]
         row[at + 2 : at + 2 + GROUPS] = row[hall + INLET : hall + INLET + GROUPS]
 
 
@@ -222,9 +228,3 @@ def sum_up(row: Array, halls: int, fault: int, reference: Array) -> None:
     row[layout.COST] = inlet_cost(row, halls, int(row[STEP]))
     if fault == faults.DEMAND_RESPONSE:
         row[layout.EXCESS] = max(total - faults.DEMAND_RESPONSE_SHARE * row[BASELINE], 0.0)
-
-
-@kernel
-def hour_of_year(row: Array) -> float:
-    """Of the moment that the next step begins."""
-    return row[FIRST_HOUR] + row[STEP] / STEPS_PER_HOUR

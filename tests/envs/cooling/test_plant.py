@@ -57,7 +57,7 @@ def stored(row: Array, halls: int) -> float:
     joules = halls * plant.CHILLED_STORE * row[[layout.CHILLED_SUPPLY, layout.CHILLED_RETURN]].sum()
     joules += halls * plant.CONDENSER_STORE * row[[layout.CONDENSER_SUPPLY, layout.CONDENSER_RETURN]].sum()
     for index in range(halls):
-        at = layout.PLANT + 40 * index
+        at = layout.PLANT + layout.HALL * index
         joules += row[at : at + 3] @ np.array([hall.COLD_STORE, hall.HOT_STORE, hall.MASS_STORE])
         joules += hall.COLD_MASS_STORE * row[at + layout.COLD_MASS]
     return float(joules)
