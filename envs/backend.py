@@ -51,6 +51,7 @@ class Backend(Protocol):
     observation_space: spaces.Space[Any]  # of one world
     action_space: spaces.Space[Any]  # of one world
     frames_per_second: float  # steps shown in a second at the world's own speed
+    episode_steps: int | None  # the limit of an episode, where it is known
 
     def reset(self, indices: Array, seeds: Sequence[int]) -> Observation:
         """Start these worlds from these seeds; returns their N observations, [N ...]."""

@@ -29,6 +29,7 @@ class EnvPoolVector:
     """B worlds of EnvPool. Where one ends it is reset at once, by its number, so no action is ever swallowed."""
 
     resume: Literal["exact", "approximate"] = "approximate"
+    episode_steps: int | None = None
     frames_per_second = USUAL_FRAMES_PER_SECOND
 
     def __init__(self, env_id: str, num_envs: int, options: Mapping[str, Any]) -> None:

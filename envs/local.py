@@ -20,6 +20,7 @@ class LocalBackend:
     """A list of Gymnasium environments that do not reset themselves; restored by replaying their episodes."""
 
     kind = "replay"
+    episode_steps: int | None = None
 
     def __init__(self, envs: Sequence[gymnasium.Env[Any, Any]], metric_names: Sequence[str] = ()) -> None:
         self.num_envs = len(envs)

@@ -79,7 +79,8 @@ class NativeBackend:
         self.frames_per_second = float(world.frames_per_second)
         self._world = world
         limits = [limit for limit in (max_episode_steps, world.episode_steps) if limit is not None]
-        self._limit = min(limits, default=np.iinfo(np.int64).max)
+        self.episode_steps = min(limits, default=None)
+        self._limit = np.iinfo(np.int64).max if self.episode_steps is None else self.episode_steps
         self._state = np.zeros((num_envs, world.state_size))
         self._generator = ReusableGenerator()
         self._elapsed = np.zeros(num_envs, np.int64)

@@ -46,6 +46,7 @@ class VecEnv(Protocol):
     action_space: spaces.Space[Any]  # of one world
     resume: Literal["exact", "approximate"]  # whether load_state_dict continues bit for bit
     frames_per_second: float  # steps shown in a second at the world's own speed
+    episode_steps: int | None  # the limit of an episode, where it is known
 
     def reset(self, seed: int) -> Observation:
         """Start every world anew; episode k of world i is seeded by (seed, i, k) alone."""

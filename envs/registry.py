@@ -21,6 +21,7 @@ class Entry:
     reward_threshold: float | None = None  # the mean return at which it counts as solved
     options: Mapping[str, Any] = field(default_factory=dict)  # what its constructor takes, beside its own defaults
     controllers: tuple[str, ...] = ()  # values of the option `controller`: yardsticks that act instead of an agent
+    aids: tuple[str, ...] = ()  # options that help an agent and that no yardstick has
     saved: str = ""  # the measure that agents shall lower, beside the yardsticks'
     year: Mapping[str, range] = field(default_factory=dict)  # the option whose values are the parts of a whole year
 
@@ -37,6 +38,7 @@ def _cooling(name: str, summary: str, **options: Any) -> Entry:
         native=True,
         options=options,
         controllers=("b0", "b1", "b2", "b3"),
+        aids=("shield", "shield_margin"),
         saved="cooling_kw",
         year={"week": range(52)},
     )

@@ -38,6 +38,7 @@ class Vector:
         self.observation_space = backend.observation_space
         self.action_space = backend.action_space
         self.frames_per_second = backend.frames_per_second
+        self.episode_steps = backend.episode_steps
         batches.layout_of(self.observation_space)  # refuses what has no place in an array
         self._backend = backend
         self._actions = Actions(self.action_space, self.num_envs)

@@ -39,6 +39,7 @@ class WorkersBackend:
     """B worlds in worker processes; the same states as `LocalBackend`, so a run may change its number of workers."""
 
     kind = "replay"
+    episode_steps: int | None = None
 
     def __init__(
         self,

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from keel.envs.protocol import Array
-from keel.envs.registry import find_entry
 from keel.envs.seeding import derive_seed
 from keel.runners import figures, page
 from keel.runners.agents import Policy
 from keel.runners.run import Run
-from keel.runners.subjects import Subject, controller_subject, evaluate_subject
+from keel.runners.subjects import Subject, evaluate_subject, yardsticks
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -45,10 +45,9 @@ def write_cooling_report(policy: Policy, run: Run) -> tuple[list[str], str]:
     """
     settings = policy.settings
     options = {name: value for name, value in settings.training.env_options.items() if name != "week"}
-    entry = find_entry(settings.env)
-    assert entry is not None
-    agent = Subject(policy.agent, settings.env, settings.training, {"agent": settings.agent})
-    others = {name: controller_subject(settings.env, name, options) for name in entry.controllers}
+    training = dataclasses.replace(settings.training, env_options=options)
+    agent = Subject(policy.agent, settings.env, training, {"agent": settings.agent})
+    others = yardsticks(settings.env, options)
     seed = derive_seed(settings.seed, "cooling report")
     years = {
         name: evaluate_subject(subject, seed=seed, year=True) for name, subject in (("agent", agent), *others.items())

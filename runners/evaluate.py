@@ -91,8 +91,10 @@ def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> E
 
     World i plays its first ceil or floor of episodes / B ones, whatever their length, so that short episodes are not
     counted more often than long ones; each has a seed of its own, so the same call gives the same answer. An episode
-    that has not ended after MAX_EPISODE_STEPS counts with its return so far, and ends the part of its world.
+    that has not ended after MAX_EPISODE_STEPS, in a world without a limit of its own, counts with its return so far, and
+    ends the part of its world.
     """
+    longest = max(MAX_EPISODE_STEPS, envs.episode_steps or 0)
     batch = envs.num_envs
     quota = np.full(batch, episodes // batch)
     quota[: episodes % batch] += 1
@@ -110,13 +112,13 @@ def evaluate_agent(agent: Agent, envs: VecEnv, *, episodes: int, seed: int) -> E
         measures.add(step.metrics)
         observation, memory = step.observation, decision.memory
         is_first = step.terminated | step.truncated
-        for row in np.flatnonzero(is_first | (length >= MAX_EPISODE_STEPS)).tolist():
+        for row in np.flatnonzero(is_first | (length >= longest)).tolist():
             if len(returns[row]) < quota[row]:
                 returns[row].append(float(return_[row]))
                 lengths[row].append(int(length[row]))
                 measures.keep(row, int(length[row]))
             measures.clear(row)
-            if length[row] >= MAX_EPISODE_STEPS:
+            if length[row] >= longest:
                 quota[row] = len(returns[row])
             return_[row] = length[row] = 0
     return Evaluation(np.array([*chain(*returns)]), np.array([*chain(*lengths)]), *measures.collect())

@@ -62,7 +62,13 @@ class Subject(NamedTuple):
         entry = find_entry(self.env)
         if entry is None or not entry.year:
             raise ValueError(f"'{self.env}' knows no year: leave out --year and give --episodes")
+        if self.training.frame_stack > 1:
+            raise ValueError(f"frame_stack is {self.training.frame_stack}: a year is for worlds without stacked frames")
         ((option, parts),) = entry.year.items()
+        if self.training.env_options.get(option) is not None:
+            raise ValueError(
+                f"{option} is {self.training.env_options[option]!r}, and a year has all of them: leave it out"
+            )
         return make_variants(self.env, [self.training.env_options | {option: part} for part in parts])
 
 
@@ -77,6 +83,8 @@ def run_subject(
     policy = load_policy(run, which, device=device)
     settings = policy.settings
     options = settings.training.env_options | dict(env_options or {})
+    if options.get("controller") is not None:
+        raise ValueError("--env.controller lets a controller act under the run's name: leave out RUN, use --controller")
     training = dataclasses.replace(settings.training, env_options=options)
     about = {"run": str(run.path), "agent": settings.agent, "checkpoint": which}
     about["global_step"] = policy.checkpoint.about["global_step"]
@@ -96,6 +104,15 @@ def controller_subject(env: str, controller: str, env_options: Mapping[str, Any]
     worlds.close()
     about = {"controller": controller, "env": env, "env_options": options}
     return Subject(Onlooker(space), env, Training(env_options=options), about)
+
+
+def yardsticks(env: str, env_options: Mapping[str, Any]) -> dict[str, Subject]:
+    """Every controller of the world, in the same worlds as an agent but without what helps agents alone."""
+    entry = find_entry(env)
+    if entry is None:
+        return {}
+    options = {name: value for name, value in env_options.items() if name not in entry.aids}
+    return {name: controller_subject(env, name, options) for name in entry.controllers}
 
 
 def evaluate_subject(subject: Subject, *, episodes: int = 100, seed: int = 0, year: bool = False) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from keel.envs.errors import KeelError
+from keel.envs.registry import find_entry
 from keel.envs.seeding import derive_seed
 from keel.runners import checkpoint
 from keel.runners.agents import Policy, load_agent_state, load_policy, make_agent, make_worlds, pick_device
@@ -24,6 +26,8 @@ from keel.runners.watch import record_episode
 
 MIRROR_TIMEOUT_SECONDS = 60.0
 FILM_SECONDS = 60.0  # the most that the film of a run shows
+# Kinds of worlds that have more to say of themselves on a run's page: (policy, run) -> parts of the page, words.
+WORLD_REPORTS = {"keel.envs.cooling.env:DataCenterCooling": "keel.runners.cooling_report:write_cooling_report"}
 
 MakeConsole = Callable[[Run, int], Console]
 
@@ -119,6 +123,8 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 def build(settings: Settings) -> Loop:
     """Worlds, agent and loop, before the first step."""
+    if settings.training.env_options.get("controller") is not None:
+        raise ValueError("--env.controller decides instead of the agent, which would learn nothing: leave it out")
     torch.set_num_threads(settings.training.torch_threads)
     device = pick_device(settings.training.device)
     envs = make_worlds(settings, settings.training.num_envs, workers=settings.training.workers)
@@ -171,11 +177,11 @@ def film_and_report(trainer: Trainer) -> None:
 
 def world_report(policy: Policy, run: Run, console: Console) -> list[str]:
     """What there is to say of this kind of world: parts of the run's page; the numbers also go to the console."""
-    if not policy.settings.env.removeprefix("keel:").startswith("keel/DataCenterCooling"):
+    entry = find_entry(policy.settings.env)
+    if entry is None or entry.path not in WORLD_REPORTS or policy.settings.training.frame_stack > 1:
         return []
-    from keel.runners.cooling_report import write_cooling_report
-
-    page, words = write_cooling_report(policy, run)
+    module, function = WORLD_REPORTS[entry.path].split(":")
+    page, words = getattr(importlib.import_module(module), function)(policy, run)
     console.message(words)
     return page
 

@@ -6,7 +6,7 @@ from keel.agents.agent import Metrics
 from keel.envs.registry import find_entry
 from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
 from keel.runners.settings import Settings
-from keel.runners.subjects import controller_subject
+from keel.runners.subjects import Subject, yardsticks
 
 SAVING = "eval/saving_"  # and the controller's name
 
@@ -21,7 +21,6 @@ class Yardsticks:
         entry = find_entry(settings.env)
         self._settings = settings
         self._measure = entry.saved if entry is not None else ""
-        self._names = entry.controllers if entry is not None else ()
         self._used: dict[str, float] = {}
 
     def savings(self, evaluation: Evaluation, seed: int) -> Metrics:
@@ -29,15 +28,15 @@ class Yardsticks:
 
         Args: seed: of the evaluation's episodes, which are always the same ones.
         """
-        if not self._names or self._measure not in evaluation.means:
+        if not self._measure or self._measure not in evaluation.means:
             return {}
         if not self._used:
-            self._used = {name: self._run(name, len(evaluation.returns), seed) for name in self._names}
+            subjects = yardsticks(self._settings.env, self._settings.training.env_options)
+            self._used = {name: self._run(one, len(evaluation.returns), seed) for name, one in subjects.items()}
         own = float(evaluation.means[self._measure].mean())
         return {f"{SAVING}{name}": 1.0 - own / used for name, used in self._used.items()}
 
-    def _run(self, name: str, episodes: int, seed: int) -> float:
-        subject = controller_subject(self._settings.env, name, self._settings.training.env_options)
+    def _run(self, subject: Subject, episodes: int, seed: int) -> float:
         worlds = subject.worlds(min(episodes, MAX_WORLDS))
         try:
             return float(

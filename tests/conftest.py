@@ -58,6 +58,7 @@ class CountingEnv:
     """
 
     resume = "exact"
+    episode_steps = None
     frames_per_second = 30.0
 
     def __init__(self, num_envs: int = 2, length: int = 3) -> None:

@@ -142,7 +142,7 @@ class DataCenterCooling:
         sensors: str = "perfect",
         objective: str = "energy",
         reward: str = "relative",
-        excess_weight: float = 4.0,
+        excess_weight: float = 20.0,
         soft_limit: float = 26.5,
         move_weight: float = 0.2,
         fault: str = "none",

@@ -64,7 +64,7 @@ def test_requests_by_hand() -> None:
         assert controllers.air_requests(row, HALL, 0.1) == requests
     row[HALL + layout.SUPPLY_SET], row[HALL + layout.VALVE] = 20.0, 0.5
     for supply, valve, requests in [(20.0, 0.5, 0), (20.0, 0.96, 4), (22.5, 0.5, 8), (23.5, 1.0, 12)]:
-        row[HALL + layout.SUPPLY], row[HALL + layout.VALVE] = supply, valve
+        row[HALL + layout.SUPPLY_REPORTED], row[HALL + layout.VALVE] = supply, valve
         assert controllers.plant_requests(row, 1) == requests
 
 
