@@ -24,6 +24,7 @@ PLAIN_SECONDS = 2.0  # between two lines where the output is no terminal
 SPEED_WINDOW = 20  # frames over which speed is measured
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 32
+SAVING = "eval/saving_"  # the metric of what is saved beside a yardstick, and the yardstick's name
 
 
 class Console:
@@ -149,14 +150,15 @@ class Console:
             return Group(title, progress, results)
         saved = Text(no_wrap=True, overflow="ellipsis")
         for name, value in self._savings:
-            saved.append("  " if saved else "").append(f"{name} ", "dim").append(value, "bold green")
+            saved.append("  " if saved else "").append(f"{name} ", "dim").append(
+                value, "bold green" if value.startswith("-") else "bold"
+            )
         return Group(title, progress, results, saved)
 
 
 def savings(metrics: Mapping[str, float]) -> list[tuple[str, str]]:
     """Of the yardsticks' names and the savings beside them (`eval/saving_NAME`), in words: `vs b3`, `-12.3%`."""
-    prefix = "eval/saving_"
-    found = {name.removeprefix(prefix): value for name, value in metrics.items() if name.startswith(prefix)}
+    found = {name.removeprefix(SAVING): value for name, value in metrics.items() if name.startswith(SAVING)}
     return [(f"vs {name}", f"{-100 * value:+.1f}%") for name, value in found.items()]
 
 

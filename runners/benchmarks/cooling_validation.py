@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import gymnasium
 import numpy as np
 
-from keel.envs.cooling import bound, faults, hall, layout, physics, plant, step, tuning
+from keel.envs.cooling import bound, hall, layout, physics, plant, step, tuning
 from keel.envs.cooling.actions import ranges
 from keel.envs.cooling.env import DataCenterCooling, begin_plant
 from keel.envs.cooling.weather import SITES
@@ -25,6 +25,7 @@ from keel.envs.seeding import derive_seed
 from keel.envs.vector import make_vec
 from keel.runners.benchmarks import cooling_figures
 from keel.runners.benchmarks.cooling_checks import RECORDED
+from keel.runners.benchmarks.cooling_loss import loss
 from keel.runners.benchmarks.cooling_oracles import published_capacity_watts, published_chiller_watts, wet_bulb, york
 
 if TYPE_CHECKING:
@@ -190,55 +191,6 @@ def server(loads: tuple[float, ...] = (0.3, 0.5, 0.7)) -> dict[str, Any]:
         "inlets": inlets.tolist(),
         "curves": [{"load": load, "percent": [rise(load, 27.0, one) for one in inlets]} for load in loads],
     }
-
-
-def loss(minutes: int = 40) -> dict[str, Any]:
-    """Test 6: all cooling stops in a hall at half load; the fans go on, without water or with what is in the pipes."""
-    traces = {name: heating(name == "inventory", 60 * minutes) for name in ("dry", "inventory")}
-    stores = hall.COLD_STORE + hall.HOT_STORE + hall.MASS_STORE + hall.COLD_MASS_STORE
-    served = sum(hall.servers(steady_hall()[0], int(layout.hall_offset(0)))[:2])
-    result: dict[str, Any] = {
-        "mean_plus_5": 5.0 * stores / served / 60.0,
-        "minutes": (np.arange(60 * minutes + 1) / 60.0)[::10].tolist(),
-    }
-    for name, inlets in traces.items():
-        at = {celsius: float(np.argmax(inlets >= celsius)) / 60.0 for celsius in (27.0, 32.0, 40.0)}
-        result[f"{name}_to_32"] = at[32.0] - at[27.0]
-        result[f"{name}_until_32"], result[f"{name}_until_40"] = at[32.0], at[40.0]
-        result[f"{name}_sustained"] = float(inlets[1200] - inlets[300]) / 15.0  # of the 5th to the 20th minute
-        result[name] = inlets[::10].tolist()
-    return result
-
-
-def heating(with_water: bool, seconds: int) -> Array:
-    """The hottest inlet each second, degC, from a hall at rest at half load, 26 degC wet bulb and 27 degC inlet on.
-
-    With water, the pumps turn what is in the pipes; chiller and economiser are off.
-    """
-    row, first = steady_hall()
-    row[layout.ECONOMISER_ON], row[layout.ECONOMISER_SECONDS] = 0.0, -math.inf  # it never starts
-    density = physics.air_density(row[layout.PRESSURE])
-    inlets = [step.hottest_inlet(row, 1)]
-    for _ in range(seconds):
-        if with_water:
-            plant.advance_plant(row, 1, density, faults.CHILLER, 1.0)
-        else:
-            hall.advance_hall(row, first, density, 1.0, 0.0, 1.0, 0.0, 1.0)  # a coil that conducts nothing
-        inlets.append(step.hottest_inlet(row, 1))
-    return np.array(inlets)
-
-
-def steady_hall() -> tuple[Array, int]:
-    """A state at rest at half load and 26 degC wet bulb with the hottest inlet at 27 degC, and where its hall begins."""
-    state = tuning.steady_state(np.array([0.5]), np.array([26.0]))
-    tuning.operate(DataCenterCooling(controller="b2", days=1), state, 48)
-    row, first = state[0], int(layout.hall_offset(0))
-    for _ in range(6):  # warmer supply air, in small steps because the servers' fans answer, until the inlet is there
-        row[first + layout.SUPPLY_SET] += 0.7 * (step.RECOMMENDED_CELSIUS - step.hottest_inlet(row, 1))
-        for _ in range(24):
-            step.advance(row, 1, 1, step.SUBSTEPS, np.zeros((step.REFERENCE_LOADS, step.REFERENCE_WET_BULBS)))
-            row[layout.STEP] = 0.0
-    return row, first
 
 
 def climates(sites: list[str]) -> dict[str, Any]:

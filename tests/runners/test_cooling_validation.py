@@ -106,7 +106,8 @@ def test_a_spoiled_figure_flips_the_verdict(
 def test_a_verdict_is_within_both_limits_or_none() -> None:
     check = Check("", "", 1.0, 2.0)
     assert [verdict(check, value) for value in (0.9, 1.0, 2.0, 2.1)] == [FAILS, HOLDS, HOLDS, FAILS]
-    assert verdict(check, None) == verdict(check, math.nan) == UNCHECKED
+    assert verdict(check, None) == UNCHECKED
+    assert verdict(check, math.nan) == verdict(check, math.inf) == FAILS, "what is no number was not reached"
     assert verdict(Check("", ""), 3.0) == BESIDE
 
 
