@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from functools import cache
+from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keel.envs.cooling import step
-from keel.envs.cooling.weather import Weather, summary
+from keel.envs.cooling.weather import AnySite, SyntheticClimate, Weather, summary
 from keel.envs.protocol import Array
 
 FOLDER = Path(__file__).with_name("assets")
@@ -32,17 +32,21 @@ def reference_table() -> Array:
 def tuned_limits(weather: Weather) -> tuple[float, ...]:
     """Of B3: warmest supply air and chilled water (degC), most lift (K) and margin of air, tuned for the site.
 
-    For weather that is none of the sites, those of the site whose year is most alike: mean dry bulb and wet bulb.
+    For a weather file, those of the site whose year is most alike: mean dry bulb and wet bulb. For weather of many
+    sites, the most cautious ones.
     """
     sites = _read("tuned.json")["sites"]
-    site = weather.name if weather.name in sites else nearest_site(weather, sites)
+    if isinstance(weather, AnySite):
+        site = min(sites, key=lambda site: sum(sites[site]["limits"][:2]))
+    else:
+        site = weather.name if isinstance(weather, SyntheticClimate) else nearest_site(weather)
     return tuple(map(float, sites[site]["limits"]))
 
 
-def nearest_site(weather: Weather, sites: dict[str, Any]) -> str:
-    """The site with the most similar yearly means; for weather of many sites the most cautious limits are taken."""
-    if weather.name == "any":
-        return min(sites, key=lambda site: sum(sites[site]["limits"][:2]))
+@lru_cache(maxsize=8)
+def nearest_site(weather: Weather) -> str:
+    """The site with the most similar yearly means."""
+    sites = _read("tuned.json")["sites"]
     own = summary(weather, np.random.default_rng(0))
     return min(
         sites,

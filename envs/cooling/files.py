@@ -80,7 +80,7 @@ def read_fields(path: Path, rows: Iterable[tuple[int, list[str]]], width: int, f
 
 
 def read_column(path: Path, words: tuple[str, ...], low: float, high: float, min_rows: int, max_bytes: int) -> Array:
-    """One column of a CSV file with a header line: the first whose name has one of `words`, otherwise the first.
+    """One column of a CSV file with a header line: the first whose name has one of `words`, or the only one there is.
 
     Returns: [rows] float64, all within `low` and `high`.
     Raises: ValueError, naming file, line, column and value.
@@ -89,13 +89,28 @@ def read_column(path: Path, words: tuple[str, ...], low: float, high: float, min
     if not rows[0][1]:
         raise ValueError(f"{path} line 1 is empty; a header line and at least {min_rows} rows would be right")
     header = [name.strip() for name in rows[0][1]]
-    named = (position for position, name in enumerate(header) if any(word in name.lower() for word in words))
-    position = next(named, 0)
+    if any(is_number(name) for name in header):
+        raise ValueError(f"{path} line 1 is {rows[0][1]}; a header line with the columns' names would be right")
+    named = [position for position, name in enumerate(header) if any(word in name.lower() for word in words)]
+    if not named and len(header) > 1:
+        raise ValueError(
+            f"{path} has the columns {', '.join(header)}; one with {' or '.join(words)} in its name is needed"
+        )
+    position = named[0] if named else 0
     field = Field(position, f"column {header[position]!r}", low, high)
     column = read_fields(path, rows[1:], len(header), (field,))[0]
     if len(column) < min_rows:
         raise ValueError(f"{path} has {len(column)} rows below its header line; at least {min_rows} would be right")
     return column
+
+
+def is_number(cell: str) -> bool:
+    """Whether a cell reads as a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 def wrapped(values: Array, first: int, count: int) -> Array:

@@ -60,18 +60,22 @@ def load_signals(price: str, carbon: str) -> Signals:
 
     Args:
         price: "flat" (0.12 USD/kWh), "time-of-use" (0.25 to 0.41 USD/kWh), or a .csv path: a header line, then USD/kWh,
-            -100 to 100, in the first column whose name has "price" or "usd", otherwise in the first.
+            -5 to 5 (not USD/MWh), in the first column whose name has "price" or "usd", or in the only one.
         carbon: "flat" (380 g/kWh), "solar" (175 to 480 g/kWh, low at noon), or a .csv path: a header line, then grams of
-            CO2 per kWh, 0 to 5000, in the first column whose name has "carbon" or "co2", otherwise in the first.
+            CO2 per kWh (not kg), 0 to 5000, in the first column whose name has "carbon" or "co2", or in the only one.
 
     Raises: ValueError for an unknown name or a damaged file.
     """
     prices = {"flat": np.array([FLAT_PRICE]), "time-of-use": time_of_use_prices()}
     carbons = {"flat": np.array([FLAT_CARBON]), "solar": SOLAR_CARBON}
-    return Signals(
-        _load("price", price, prices, ("price", "usd"), -100.0, 100.0),
-        _load("carbon", carbon, carbons, ("carbon", "co2"), 0.0, 5000.0),
-    )
+    price_usd_per_kwh = _load("price", price, prices, ("price", "usd"), -5.0, 5.0)
+    carbon_grams_per_kwh = _load("carbon", carbon, carbons, ("carbon", "co2"), 0.0, 5000.0)
+    if 0.0 < carbon_grams_per_kwh.max() < 2.0:
+        raise ValueError(
+            f"{carbon}: the largest carbon intensity is {carbon_grams_per_kwh.max():g}; grams, not kilograms, per kWh "
+            "would be right"
+        )
+    return Signals(price_usd_per_kwh, carbon_grams_per_kwh)
 
 
 def _load(kind: str, spec: str, known: dict[str, Array], words: tuple[str, ...], low: float, high: float) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from functools import cache
+from functools import cache, lru_cache
 from importlib import resources
 from itertools import pairwise
 from pathlib import Path
@@ -37,7 +37,6 @@ EPW_HEADER_LINES = 8
 EPW_FIELDS = (
     Field(6, "dry bulb (celsius)", -70.0, 70.0, missing=99.9),
     Field(7, "dew point (celsius)", -70.0, 70.0, missing=99.9),
-    Field(8, "relative humidity (percent)", 0.0, 110.0, missing=999.0),
     Field(9, "pressure (pascals)", 31000.0, 120000.0, missing=999999.0),
 )
 
@@ -234,13 +233,24 @@ class EpwFile:
                 f"{path} has {len(rows)} rows below its {EPW_HEADER_LINES} header lines; 8760, or 8784 in a leap year, "
                 "would be right"
             )
-        dry_bulb, dew_point, _, pressure = read_fields(path, rows, EPW_FIELDS[-1].position + 1, EPW_FIELDS)
+        dry_bulb, dew_point, pressure = read_fields(path, rows, EPW_FIELDS[-1].position + 1, EPW_FIELDS)
         self.pressure_pascals = float(pressure.mean())
         self._hours = np.roll(np.stack([dry_bulb, *humid(dry_bulb, dew_point, pressure)]), 1, axis=1)
 
     def hours(self, generator: np.random.Generator, first_hour: int, count: int) -> WeatherTrace:
         dry_bulb, wet_bulb, humidity = wrapped(self._hours, first_hour, count)
         return WeatherTrace(dry_bulb, wet_bulb, humidity, self.pressure_pascals)
+
+
+def _version(path: Path) -> tuple[int, int]:
+    """What changes when a file changes; zeros where there is none, which reading it will tell."""
+    return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else (0, 0)
+
+
+@lru_cache(maxsize=8)
+def _read_epw(path: str, modified: int, size: int) -> EpwFile:
+    """A file read once for all worlds of a year: nothing changes an EpwFile."""
+    return EpwFile(path)
 
 
 def load_weather(spec: str) -> Weather:
@@ -251,7 +261,7 @@ def load_weather(spec: str) -> Weather:
     if spec == AnySite.name:
         return AnySite()
     if spec.lower().endswith(".epw"):
-        return EpwFile(spec)
+        return _read_epw(spec, *_version(Path(spec)))
     if spec in SITES:
         return SyntheticClimate(spec)
     known = (AnySite.name, *SITES)

@@ -125,8 +125,8 @@ class SyntheticWorkload:
 class CsvWorkload:
     """A trace from a CSV file: a header line, then one row each 5 minutes from the start of the year.
 
-    The column is the first whose name has "util" or "cpu" in it, otherwise the first. Its values are from 0 to 1, or
-    percent where any is above 1 (then all are divided by 100). The end is followed by the beginning, so that a short
+    The column is the first whose name has "util" or "cpu" in it, or the only one. Its values are from 0 to 1, or percent
+    where any is above 2 (then all are divided by 100). The end is followed by the beginning, so that a short
     trace repeats. Hall k reads the trace 3 k hours ahead of hall 0. No chance.
 
     Raises: ValueError for a damaged file, naming line, column and value; at least 12 rows, at most 50 MB.
@@ -135,6 +135,10 @@ class CsvWorkload:
     def __init__(self, path: str | Path) -> None:
         self.name = Path(path).stem
         trace = read_column(Path(path), ("util", "cpu"), 0.0, 100.0, MIN_CSV_ROWS, MAX_CSV_BYTES)
+        if 1.0 < trace.max() <= 2.0:
+            raise ValueError(
+                f"{path}: the largest utilisation is {trace.max():g}; at most 1 as a share, or percent, would be right"
+            )
         self._trace = trace / 100.0 if trace.max() > 1.0 else trace
 
     def steps(self, generator: np.random.Generator, first_step: int, count: int, halls: int) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -40,11 +41,28 @@ def test_every_site_has_tuned_limits_of_the_grid(site: str) -> None:
     assert all(value in grid for value, grid in zip(limits, tuning.GRID, strict=True))
 
 
-def test_other_weather_takes_the_limits_of_the_site_most_alike() -> None:
+def test_other_weather_takes_the_limits_of_the_site_most_alike(monkeypatch: pytest.MonkeyPatch) -> None:
     sites = {
         "cold": {"limits": [24.0, 20.0, 14.0, 0.1], "mean_dry_bulb_celsius": 5.0, "mean_wet_bulb_celsius": 3.0},
         "hot": {"limits": [21.0, 17.0, 12.0, 0.2], "mean_dry_bulb_celsius": 24.0, "mean_wet_bulb_celsius": 20.0},
     }
-    assert assets.nearest_site(SyntheticClimate("helsinki"), sites) == "cold"
-    assert assets.nearest_site(SyntheticClimate("tampa"), sites) == "hot"
-    assert assets.nearest_site(load_weather("any"), sites) == "hot", "the most cautious of all"
+    monkeypatch.setattr(assets, "_read", lambda name: {"sites": sites})
+    assert assets.nearest_site(SyntheticClimate("helsinki")) == "cold"
+    assert assets.nearest_site(SyntheticClimate("tampa")) == "hot"
+    assert assets.tuned_limits(load_weather("any")) == (21.0, 17.0, 12.0, 0.2), "the most cautious of all"
+
+
+def test_a_file_is_known_by_its_weather_and_not_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cold year in a file called tampa.epw; a file that changes is read again."""
+
+    def write(dry_bulb: float) -> None:
+        row = f"1999,1,1,1,0,?,{dry_bulb},{dry_bulb - 3},50,101325" + ",0" * 25
+        path.write_text("LOCATION,x,x,x,x,0,0,0,0,0\n" + "header\n" * 7 + f"{row}\n" * 8760)
+
+    path = tmp_path / "tampa.epw"
+    write(5.0)
+    cold = assets.tuned_limits(load_weather(str(path)))
+    assert cold == assets.tuned_limits(load_weather("helsinki"))
+    assert load_weather(str(path)) is load_weather(str(path)), "a year of worlds reads its file once"
+    write(27.55)
+    assert assets.tuned_limits(load_weather(str(path))) == assets.tuned_limits(load_weather("ahmedabad"))

@@ -72,3 +72,14 @@ def test_damaged_files(tmp_path: Path, text: str, words: str) -> None:
     path.write_text(text)
     with pytest.raises(ValueError, match=words):
         load_signals("flat", str(path))
+
+
+@pytest.mark.parametrize(
+    ("price", "carbon", "words"),
+    [("35.0", "400", "is '35.0'; a number from -5 to 5"), ("0.1", "0.4", "is 0.4; grams, not kilograms, per kWh")],
+)
+def test_units_of_another_size_are_refused(price: str, carbon: str, words: str, tmp_path: Path) -> None:
+    (tmp_path / "price.csv").write_text("price\n" + f"{price}\n" * 24)
+    (tmp_path / "carbon.csv").write_text("carbon\n" + f"{carbon}\n" * 24)
+    with pytest.raises(ValueError, match=words):
+        load_signals(str(tmp_path / "price.csv"), str(tmp_path / "carbon.csv"))

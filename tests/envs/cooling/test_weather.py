@@ -197,8 +197,6 @@ def in_row_5(change: Callable[[str], str]) -> Callable[[list[str]], list[str]]:
         (in_row_5(lambda line: cell(line, 6, "99.9")), "line 13: dry bulb .* is '99.9', the code of a missing value"),
         (in_row_5(lambda line: cell(line, 6, "-80")), "line 13: dry bulb .* is '-80'; a number from -70"),
         (in_row_5(lambda line: cell(line, 7, "99.9")), "line 13: dew point .* is '99.9', the code of a missing value"),
-        (in_row_5(lambda line: cell(line, 8, "999")), "line 13: relative humidity .* is '999', the code of a missing"),
-        (in_row_5(lambda line: cell(line, 8, "150")), "line 13: relative humidity .* is '150'; a number from 0 to 110"),
         (in_row_5(lambda line: cell(line, 9, "999999.")), "line 13: pressure .* is '999999.', the code of a missing"),
         (in_row_5(lambda line: cell(line, 9, "980")), r"line 13: pressure \(pascals\) is '980'; a number from 31000"),
     ],

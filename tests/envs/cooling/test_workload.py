@@ -89,10 +89,25 @@ def test_csv_of_percent_in_a_named_column(tmp_path: Path) -> None:
     assert trace.tolist() == [step * 5 / 100 for step in range(21)]
 
 
-def test_csv_without_a_telling_name_gives_its_first_column(tmp_path: Path) -> None:
+def test_csv_without_a_telling_name_gives_its_only_column(tmp_path: Path) -> None:
     path = tmp_path / "load.csv"
-    path.write_text("load,other\n" + "0.25,7\n" * 12)
+    path.write_text("load\n" + "0.25\n" * 12)
     assert load_workload(str(path)).steps(np.random.default_rng(0), 0, 12, 1).tolist() == [[0.25]] * 12
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("hour,load\n" + "1,0.5\n" * 12, "has the columns hour, load; one with util or cpu in its name is needed"),
+        ("0.5\n" * 13, "line 1 is .*0.5.*; a header line with the columns' names would be right"),
+        ("cpu\n" + "0.5\n" * 12 + "1.02\n", "the largest utilisation is 1.02; at most 1 as a share, or percent"),
+    ],
+)
+def test_what_could_be_read_in_two_ways_is_refused(text: str, words: str, tmp_path: Path) -> None:
+    path = tmp_path / "load.csv"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=words):
+        load_workload(str(path))
 
 
 GOOD = "cpu,memory\n" + "0.5,1\n" * 12
