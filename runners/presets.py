@@ -51,7 +51,7 @@ LUNAR_LANDER = Preset(
 # The best set points follow load and weather within minutes: a short discount, and much experience of many weeks.
 COOLING = Preset(
     Training(
-        total_steps=6_000_000,
+        total_steps=12_000_000,
         num_envs=128,
         evaluate_every=1_000_000,
         evaluate_episodes=26,
