@@ -40,7 +40,7 @@ class Training:
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     torch_threads: int = 1
-    """Threads of torch; one is fastest for small networks."""
+    """Threads of torch and of numpy's matrix products; one is fastest for small networks."""
     evaluate_every: int = 20_000
     """Steps between two greedy evaluations; 0: none but the last."""
     evaluate_episodes: int = 20

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import threadpoolctl
 import torch
 
 from keel.envs.errors import KeelError
@@ -126,6 +127,9 @@ def build(settings: Settings) -> Loop:
     if settings.training.env_options.get("controller") is not None:
         raise ValueError("--env.controller decides instead of the agent, which would learn nothing: leave it out")
     torch.set_num_threads(settings.training.torch_threads)
+    # Small networks act by numpy's matrix products, which gain nothing from threads; two trainings whose threads fight
+    # for two cores run at a fifth of their speed.
+    threadpoolctl.threadpool_limits(limits=settings.training.torch_threads, user_api="blas")
     device = pick_device(settings.training.device)
     envs = make_worlds(settings, settings.training.num_envs, workers=settings.training.workers)
     try:

@@ -21,10 +21,20 @@ class Field(NamedTuple):
     low: float
     high: float
     missing: float | None = None  # from here on a number is a code that says nothing was measured
+    unit: str = ""  # in messages, behind the range
 
     @property
     def wanted(self) -> str:
-        return f"a number from {self.low:g} to {self.high:g}"
+        return f"a number from {self.low:g} to {self.high:g} {self.unit}".rstrip()
+
+
+class Column(NamedTuple):
+    """One column of a CSV file: the words one of which its name has, the range of its numbers, and their unit."""
+
+    words: tuple[str, ...]  # in lower case
+    low: float
+    high: float
+    unit: str = ""
 
 
 def read_text(path: Path, encoding: str, max_bytes: int) -> str:
@@ -79,10 +89,10 @@ def read_fields(path: Path, rows: Iterable[tuple[int, list[str]]], width: int, f
     return np.array(values, np.float64).reshape(-1, len(fields)).T
 
 
-def read_column(path: Path, words: tuple[str, ...], low: float, high: float, min_rows: int, max_bytes: int) -> Array:
-    """One column of a CSV file with a header line: the first whose name has one of `words`, or the only one there is.
+def read_column(path: Path, column: Column, min_rows: int, max_bytes: int) -> Array:
+    """A column of a CSV file with a header line: the first whose name has one of its words, or the only one there is.
 
-    Returns: [rows] float64, all within `low` and `high`.
+    Returns: [rows] float64, all within the column's range.
     Raises: ValueError, naming file, line, column and value.
     """
     rows = list(read_cells(path, read_text(path, "utf-8-sig", max_bytes)))
@@ -91,17 +101,17 @@ def read_column(path: Path, words: tuple[str, ...], low: float, high: float, min
     header = [name.strip() for name in rows[0][1]]
     if any(is_number(name) for name in header):
         raise ValueError(f"{path} line 1 is {rows[0][1]}; a header line with the columns' names would be right")
-    named = [position for position, name in enumerate(header) if any(word in name.lower() for word in words)]
+    named = [position for position, name in enumerate(header) if any(word in name.lower() for word in column.words)]
     if not named and len(header) > 1:
         raise ValueError(
-            f"{path} has the columns {', '.join(header)}; one with {' or '.join(words)} in its name is needed"
+            f"{path} has the columns {', '.join(header)}; one with {' or '.join(column.words)} in its name is needed"
         )
     position = named[0] if named else 0
-    field = Field(position, f"column {header[position]!r}", low, high)
-    column = read_fields(path, rows[1:], len(header), (field,))[0]
-    if len(column) < min_rows:
-        raise ValueError(f"{path} has {len(column)} rows below its header line; at least {min_rows} would be right")
-    return column
+    field = Field(position, f"column {header[position]!r}", column.low, column.high, unit=column.unit)
+    values = read_fields(path, rows[1:], len(header), (field,))[0]
+    if len(values) < min_rows:
+        raise ValueError(f"{path} has {len(values)} rows below its header line; at least {min_rows} would be right")
+    return values
 
 
 def is_number(cell: str) -> bool:

@@ -7,12 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keel.envs.cooling.files import read_column, wrapped
+from keel.envs.cooling.files import Column, read_column, wrapped
 from keel.envs.errors import closest
 from keel.envs.protocol import Array
 
 HOURS_PER_YEAR = 8760
 MAX_CSV_BYTES = 20_000_000
+PRICE_COLUMN = Column(("price", "usd"), -5.0, 5.0, "USD per kWh (not per MWh)")
+CARBON_COLUMN = Column(("carbon", "co2"), 0.0, 5000.0, "grams per kWh")
 FLAT_PRICE = 0.12  # USD per kWh, about what industry pays
 FLAT_CARBON = 380.0  # grams of CO2 per kWh, about the mean of the United States
 
@@ -68,8 +70,8 @@ def load_signals(price: str, carbon: str) -> Signals:
     """
     prices = {"flat": np.array([FLAT_PRICE]), "time-of-use": time_of_use_prices()}
     carbons = {"flat": np.array([FLAT_CARBON]), "solar": SOLAR_CARBON}
-    price_usd_per_kwh = _load("price", price, prices, ("price", "usd"), -5.0, 5.0)
-    carbon_grams_per_kwh = _load("carbon", carbon, carbons, ("carbon", "co2"), 0.0, 5000.0)
+    price_usd_per_kwh = _load("price", price, prices, PRICE_COLUMN)
+    carbon_grams_per_kwh = _load("carbon", carbon, carbons, CARBON_COLUMN)
     if 0.0 < carbon_grams_per_kwh.max() < 2.0:
         raise ValueError(
             f"{carbon}: the largest carbon intensity is {carbon_grams_per_kwh.max():g}; grams, not kilograms, per kWh "
@@ -78,10 +80,10 @@ def load_signals(price: str, carbon: str) -> Signals:
     return Signals(price_usd_per_kwh, carbon_grams_per_kwh)
 
 
-def _load(kind: str, spec: str, known: dict[str, Array], words: tuple[str, ...], low: float, high: float) -> Array:
+def _load(kind: str, spec: str, known: dict[str, Array], column: Column) -> Array:
     if spec in known:
         return known[spec]
     if spec.lower().endswith(".csv"):
-        return read_column(Path(spec), words, low, high, min_rows=24, max_bytes=MAX_CSV_BYTES)
+        return read_column(Path(spec), column, min_rows=24, max_bytes=MAX_CSV_BYTES)
     names = ", ".join(f"'{name}'" for name in known)
     raise ValueError(f"{kind} is {spec!r}; {names} or the path of a .csv file would be right{closest(spec, known)}")

@@ -242,14 +242,20 @@ class EpwFile:
         return WeatherTrace(dry_bulb, wet_bulb, humidity, self.pressure_pascals)
 
 
-def _version(path: Path) -> tuple[int, int]:
-    """What changes when a file changes; zeros where there is none, which reading it will tell."""
-    return (path.stat().st_mtime_ns, path.stat().st_size) if path.is_file() else (0, 0)
+def _version(path: Path) -> tuple[Path, int, int]:
+    """Where a file lies and what changes when it changes; zeros where there is none, which reading it will tell."""
+    if not path.is_file():
+        return path, 0, 0
+    status = path.stat()
+    return path.resolve(), status.st_mtime_ns, status.st_size
 
 
 @lru_cache(maxsize=8)
-def _read_epw(path: str, modified: int, size: int) -> EpwFile:
-    """A file read once for all worlds of a year: nothing changes an EpwFile."""
+def _read_epw(path: str, resolved: Path, modified: int, size: int) -> EpwFile:
+    """A file read once for all worlds of a year (nothing changes an EpwFile), by the path that the user knows it by.
+
+    The resolved path is part of the key, because a relative one means another file in another folder.
+    """
     return EpwFile(path)
 
 

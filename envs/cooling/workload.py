@@ -9,7 +9,7 @@ from typing import Protocol
 import numpy as np
 
 from keel.envs.compiled import kernel
-from keel.envs.cooling.files import read_column, wrapped
+from keel.envs.cooling.files import Column, read_column, wrapped
 from keel.envs.errors import closest
 from keel.envs.protocol import Array
 
@@ -17,6 +17,8 @@ STEPS_PER_HOUR = 12
 STEPS_PER_DAY = 24 * STEPS_PER_HOUR
 MAX_CSV_BYTES = 50_000_000
 MIN_CSV_ROWS = 12  # an hour
+UTILISATION_COLUMN = Column(("util", "cpu"), 0.0, 100.0)
+SYNTHETIC = "synthetic"  # what `load_workload` calls the drawn one
 
 LOWEST, HIGHEST = 0.05, 1.0  # what a synthetic hall's utilisation is clipped to
 SHARED_NOISE = 0.6  # the share of the noise's variance that all halls have in common
@@ -27,8 +29,6 @@ HALL_SHIFT_STEPS = 3 * STEPS_PER_HOUR  # from one hall to the next, in a trace t
 
 class Workload(Protocol):
     """Utilisation of some halls over some time."""
-
-    name: str
 
     def steps(self, generator: np.random.Generator, first_step: int, count: int, halls: int) -> Array:
         """`count` steps of 5 minutes, the first of which starts `first_step` steps after the start of the year.
@@ -108,8 +108,6 @@ class SyntheticWorkload:
     The year starts on a Monday. Source: our statistics of the traces Google 2019, Azure V2 and Alibaba 2018.
     """
 
-    name = "synthetic"
-
     def steps(self, generator: np.random.Generator, first_step: int, count: int, halls: int) -> Array:
         days = count // STEPS_PER_DAY + 2
         uniform = generator.random(4 + 2 * halls + 4 * days * halls)
@@ -126,15 +124,14 @@ class CsvWorkload:
     """A trace from a CSV file: a header line, then one row each 5 minutes from the start of the year.
 
     The column is the first whose name has "util" or "cpu" in it, or the only one. Its values are from 0 to 1, or percent
-    where any is above 2 (then all are divided by 100). The end is followed by the beginning, so that a short
-    trace repeats. Hall k reads the trace 3 k hours ahead of hall 0. No chance.
+    where any is above 2 (then all are divided by 100); a largest value above 1 and up to 2 is refused. The end is
+    followed by the beginning, so that a short trace repeats. Hall k reads the trace 3 k hours ahead of hall 0. No chance.
 
     Raises: ValueError for a damaged file, naming line, column and value; at least 12 rows, at most 50 MB.
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.name = Path(path).stem
-        trace = read_column(Path(path), ("util", "cpu"), 0.0, 100.0, MIN_CSV_ROWS, MAX_CSV_BYTES)
+        trace = read_column(Path(path), UTILISATION_COLUMN, MIN_CSV_ROWS, MAX_CSV_BYTES)
         if 1.0 < trace.max() <= 2.0:
             raise ValueError(
                 f"{path}: the largest utilisation is {trace.max():g}; at most 1 as a share, or percent, would be right"
@@ -151,9 +148,9 @@ def load_workload(spec: str) -> Workload:
 
     Raises: ValueError for anything else and for a damaged file.
     """
-    if spec == SyntheticWorkload.name:
+    if spec == SYNTHETIC:
         return SyntheticWorkload()
     if spec.lower().endswith(".csv"):
         return CsvWorkload(spec)
-    hint = closest(spec, [SyntheticWorkload.name])
+    hint = closest(spec, [SYNTHETIC])
     raise ValueError(f"workload is {spec!r}; 'synthetic' or the path of a .csv file would be right{hint}")

@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 import pytest
+import threadpoolctl
 
 import keel as keel_package
 from keel.envs.seeding import derive_seed
@@ -269,3 +270,14 @@ def test_with_json_only_the_result_is_on_stdout(keel: Keel, tmp_path: Path) -> N
     assert result["best_return"] == max(row.get("eval/return", 0) for row in Run.open(tmp_path / "run").metrics())
     assert 0 <= result["tracking_seconds"] < result["training_seconds"]
     assert "512 / 512 steps" in outcome.error
+
+
+def test_numpys_matrix_products_have_as_many_threads_as_torch(tmp_path: Path) -> None:
+    """Otherwise two trainings on two cores fight for them."""
+    own = [pool for pool in threadpoolctl.threadpool_info() if "numpy.libs" in pool["filepath"]]
+    if not own:
+        pytest.skip("this numpy brings no library of its own whose threads could be counted")
+    threadpoolctl.threadpool_limits(limits=2, user_api="blas")
+    keel_package.train("ppo", env="keel/CartPole-v0", total_steps=1024, run_dir=tmp_path / "run", video=False)
+    threads = [pool["num_threads"] for pool in threadpoolctl.threadpool_info() if "numpy.libs" in pool["filepath"]]
+    assert threads == [1]

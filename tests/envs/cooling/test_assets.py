@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from keel.envs.cooling import assets, step, tuning
-from keel.envs.cooling.weather import SITES, SyntheticClimate, load_weather
+from keel.envs.cooling.weather import SITES, SyntheticClimate, load_weather, summary
 
 
 def test_the_reference_table_is_that_of_this_plant() -> None:
@@ -52,17 +52,24 @@ def test_other_weather_takes_the_limits_of_the_site_most_alike(monkeypatch: pyte
     assert assets.tuned_limits(load_weather("any")) == (21.0, 17.0, 12.0, 0.2), "the most cautious of all"
 
 
-def test_a_file_is_known_by_its_weather_and_not_by_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cold year in a file called tampa.epw; a file that changes is read again."""
+@pytest.mark.parametrize("name", ["tampa", "any"])
+def test_a_file_is_known_by_its_weather_and_not_by_its_name(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A cold year in a file called tampa.epw or any.epw, summarised once; a file that changes is read again."""
+    summaries = []
+    monkeypatch.setattr(assets, "summary", lambda *given: summaries.append(given) or summary(*given))
 
     def write(dry_bulb: float) -> None:
         row = f"1999,1,1,1,0,?,{dry_bulb},{dry_bulb - 3},50,101325" + ",0" * 25
         path.write_text("LOCATION,x,x,x,x,0,0,0,0,0\n" + "header\n" * 7 + f"{row}\n" * 8760)
 
-    path = tmp_path / "tampa.epw"
+    path = tmp_path / f"{name}.epw"
     write(5.0)
     cold = assets.tuned_limits(load_weather(str(path)))
     assert cold == assets.tuned_limits(load_weather("helsinki"))
     assert load_weather(str(path)) is load_weather(str(path)), "a year of worlds reads its file once"
+    assert assets.tuned_limits(load_weather(str(path))) == cold
+    assert len(summaries) == 1
     write(27.55)
     assert assets.tuned_limits(load_weather(str(path))) == assets.tuned_limits(load_weather("ahmedabad"))

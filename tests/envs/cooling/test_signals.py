@@ -76,10 +76,32 @@ def test_damaged_files(tmp_path: Path, text: str, words: str) -> None:
 
 @pytest.mark.parametrize(
     ("price", "carbon", "words"),
-    [("35.0", "400", "is '35.0'; a number from -5 to 5"), ("0.1", "0.4", "is 0.4; grams, not kilograms, per kWh")],
+    [
+        ("35.0", "400", r"column 'price' is '35.0'; a number from -5 to 5 USD per kWh \(not per MWh\) would be right"),
+        ("-5.1", "400", "column 'price' is '-5.1'; a number from -5 to 5 USD per kWh"),
+        ("0.1", "0.4", "carbon.csv: the largest carbon intensity is 0.4; grams, not kilograms, per kWh"),
+        ("0.1", "1.99", "is 1.99; grams, not kilograms, per kWh"),
+    ],
 )
 def test_units_of_another_size_are_refused(price: str, carbon: str, words: str, tmp_path: Path) -> None:
     (tmp_path / "price.csv").write_text("price\n" + f"{price}\n" * 24)
     (tmp_path / "carbon.csv").write_text("carbon\n" + f"{carbon}\n" * 24)
     with pytest.raises(ValueError, match=words):
         load_signals(str(tmp_path / "price.csv"), str(tmp_path / "carbon.csv"))
+
+
+def test_a_grid_without_carbon_and_prices_below_zero_are_possible(tmp_path: Path) -> None:
+    (tmp_path / "price.csv").write_text("price\n" + "-0.5\n" * 24)
+    (tmp_path / "carbon.csv").write_text("carbon\n" + "0\n" * 24)
+    trace = load_signals(str(tmp_path / "price.csv"), str(tmp_path / "carbon.csv")).hours(0, 1)
+    assert (trace.price_usd_per_kwh[0], trace.carbon_grams_per_kwh[0]) == (-0.5, 0.0)
+
+
+def test_files_whose_columns_are_not_told_apart_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "grid.csv"
+    path.write_text("hour,value\n" + "1,0.1\n" * 24)
+    with pytest.raises(ValueError, match="has the columns hour, value; one with price or usd in its name is needed"):
+        load_signals(str(path), "flat")
+    path.write_text("0.1\n" * 25)
+    with pytest.raises(ValueError, match="a header line with the columns' names would be right"):
+        load_signals(str(path), "flat")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import math
+import os
 from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
@@ -206,6 +207,37 @@ def test_damaged_epw(tmp_path: Path, damage: Callable[[list[str]], list[str]], w
     with pytest.raises(ValueError, match=words) as error:
         load_weather(str(path))
     assert str(path) in str(error.value)
+
+
+def test_epw_without_humidity_is_read(tmp_path: Path) -> None:
+    """Humidity follows from the dew point: the column's code of a missing value takes nothing away."""
+    lines = epw_lines()
+    bare = [*lines[:8], *(cell(line, 8, "999") for line in lines[8:])]
+    whole, without = (EpwFile(write(tmp_path / "made.epw", rows)) for rows in (lines, bare))
+    generator = np.random.default_rng(0)
+    assert trace_bytes(whole.hours(generator, 0, 8760)) == trace_bytes(without.hours(generator, 0, 8760))
+
+
+def test_a_file_is_read_again_only_where_it_is_another(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Same size and another time, or same size, time and relative path in another folder."""
+    lines = epw_lines()
+    changed = [*lines[:8], cell(lines[8], 6, f"{dry_bulb_of(1) + 1:.1f}"), *lines[9:]]
+    paths = [tmp_path / folder / "made.epw" for folder in ("here", "there")]
+    for path, rows in zip(paths, (lines, changed), strict=True):
+        path.parent.mkdir()
+        os.utime(write(path, rows), ns=(0, 10**18))
+    assert paths[0].stat().st_size == paths[1].stat().st_size
+
+    def first_hour() -> float:
+        return load_weather("made.epw").hours(np.random.default_rng(0), 1, 1).dry_bulb_celsius[0]
+
+    monkeypatch.chdir(paths[1].parent)
+    assert first_hour() == dry_bulb_of(1) + 1
+    monkeypatch.chdir(paths[0].parent)
+    assert first_hour() == dry_bulb_of(1)
+    assert load_weather("made.epw") is load_weather("made.epw")
+    os.utime(write(paths[0], changed), ns=(0, 10**18 + 1))
+    assert first_hour() == dry_bulb_of(1) + 1
 
 
 def test_epw_too_large_or_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

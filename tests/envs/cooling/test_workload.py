@@ -71,7 +71,6 @@ def test_csv_of_shares(tmp_path: Path) -> None:
     values = np.random.default_rng(0).uniform(0.2, 0.8, 8064)
     loaded = load_workload(write(tmp_path / "google.csv", values.tolist()))
     generator = np.random.default_rng(0)
-    assert loaded.name == "google"
     assert loaded.steps(generator, 0, 8064, 1)[:, 0].tolist() == values.tolist()
     assert loaded.steps(generator, 8064 + 8063, 2, 1)[:, 0].tolist() == [values[-1], values[0]], "it wraps around"
     halls = loaded.steps(generator, 10, 100, 3)
@@ -99,7 +98,9 @@ def test_csv_without_a_telling_name_gives_its_only_column(tmp_path: Path) -> Non
     ("text", "words"),
     [
         ("hour,load\n" + "1,0.5\n" * 12, "has the columns hour, load; one with util or cpu in its name is needed"),
+        ("monday,0.5\n" * 13, r"line 1 is \['monday', '0.5'\]; a header line with the columns' names would be right"),
         ("0.5\n" * 13, "line 1 is .*0.5.*; a header line with the columns' names would be right"),
+        ("cpu\n" + "0.5\n" * 12 + "2\n", "the largest utilisation is 2; at most 1 as a share"),
         ("cpu\n" + "0.5\n" * 12 + "1.02\n", "the largest utilisation is 1.02; at most 1 as a share, or percent"),
     ],
 )
