@@ -33,13 +33,13 @@ def tuned_limits(weather: Weather) -> tuple[float, ...]:
     """Of B3: warmest supply air and chilled water (degC), most lift (K) and margin of air, tuned for the site.
 
     For a weather file, those of the site whose year is most alike: mean dry bulb and wet bulb. For weather of many
-    sites, the most cautious ones.
+    sites, of each limit the most cautious.
     """
     sites = _read("tuned.json")["sites"]
     if isinstance(weather, AnySite):
-        site = min(sites, key=lambda site: sum(sites[site]["limits"][:2]))
-    else:
-        site = weather.name if isinstance(weather, SyntheticClimate) else nearest_site(weather)
+        supply, chilled, lift, margin = zip(*(site["limits"] for site in sites.values()), strict=True)
+        return float(min(supply)), float(min(chilled)), float(min(lift)), float(max(margin))
+    site = weather.name if isinstance(weather, SyntheticClimate) else nearest_site(weather)
     return tuple(map(float, sites[site]["limits"]))
 
 
