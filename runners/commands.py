@@ -205,9 +205,10 @@ def what_next(result: Any) -> str:
 
 def _evaluated(summary: dict[str, Any]) -> str:
     """Who was judged, how good it was, and what its worlds measured."""
-    who = f"controller {summary['controller']}"
     if "run" in summary:
         who = f"{Path(summary['run']).name}, {summary['checkpoint']} checkpoint (step {summary['global_step']:,})"
+    else:
+        who = f"controller {summary['controller']}"
     episodes = (
         f"the {summary['episodes']} parts of a year" if summary["year"] else f"{summary['episodes']} greedy episodes"
     )

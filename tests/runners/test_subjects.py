@@ -111,6 +111,8 @@ def test_a_run_is_judged_in_other_weather_and_reports_its_world(
     judged = [row for row in rows if "eval/saving_b3" in row]
     assert judged
     assert {"eval/saving_b0", "eval/saving_b1", "eval/saving_b2"} <= judged[-1].keys()
+    assert commands.evaluate(["cool", "--episodes", "2"]) == 0
+    assert "cool, best checkpoint (step " in capsys.readouterr().out
     page = (run.path / "report.html").read_text()
     assert "A year of operation" in page
     assert (run.path / "week.png").stat().st_size > 20_000
