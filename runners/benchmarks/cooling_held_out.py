@@ -6,6 +6,7 @@ from __future__ import annotations
 import dataclasses
 import importlib.util
 import io
+import json
 import statistics
 import sys
 from pathlib import Path
@@ -38,13 +39,13 @@ def run(
     """A run a seed (`cooling-held-out-SEED` under results/runs; one that is finished there is not trained again), a
     whole year of weeks for everyone."""
     site = {"weather": weather or shipped(*WEATHER), "workload": workload or shipped(*WORKLOAD)}
+    runs = [trained_run(seed, total_steps) for seed in range(seeds)]
     states = tuning.year(site)
     controllers = {name: used(operation) for name, operation in operate_controllers(site, states).items()}
     best = bound.find_bound(site, states)
     print("controllers", controllers, "bound", used(best.combined), file=sys.stderr, flush=True)
     rows = []
-    for seed in range(seeds):
-        trained = trained_run(seed, total_steps)
+    for seed, trained in enumerate(runs):
         rows.append(judge(trained, site) | facts(trained, seed))
         print(rows[-1], file=sys.stderr, flush=True)
     return {
@@ -110,7 +111,8 @@ def trained_run(seed: int, total_steps: int | None = None) -> Run:
     settings = dataclasses.replace(preset, seed=seed, training=training)
     if (RUNS / name).is_dir() and Run.open(name).status().get("state") == "finished":
         found = Run.open(name)
-        if any(found.config.get(key) != value for key, value in settings.to_json().items()):
+        wanted = json.loads(json.dumps(settings.to_json()))  # as a file holds it: lists, no tuples
+        if any(found.config.get(key) != value for key, value in wanted.items()):
             raise ValueError(f"{found.path} was trained with other settings: move it away, and it is trained anew")
         return found
     return train(settings, name=name, console=_silent).run
