@@ -95,7 +95,7 @@ def test_guideline_36_waits_before_it_trims() -> None:
     row, target = constant(0.2, 0.0), np.zeros(4)
     row[HALL + layout.SUPPLY_SET], row[HALL + layout.CRAH_SET] = 19.0, 0.9
     row[HALL + layout.AIR_BALANCE], row[HALL + layout.VALVE] = 1.0, 0.5
-    row[HALL + layout.SUPPLY] = 19.0
+    row[HALL + layout.SUPPLY_REPORTED] = 19.0
     controllers.begin(row, 1)
     seen = []
     for _ in range(5):

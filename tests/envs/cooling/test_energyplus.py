@@ -270,7 +270,7 @@ def our_hall(utilisation: Series, supply_celsius: float, speed: float) -> Series
     loads = np.resize(np.repeat(utilisation, layout.STEPS_PER_HOUR), layout.load_count(energyplus.DAYS))
     row[layout.load_offset(0, 1, energyplus.DAYS) :] = loads
     begin_plant(row, 1, energyplus.DAYS)
-    step.read_traces(row, 1, energyplus.DAYS)
+    step.read_outside(row, 1, energyplus.DAYS)
     target = np.array([supply_celsius, speed, 12.0, 0.6])
     reference = np.zeros((step.REFERENCE_LOADS, step.REFERENCE_WET_BULBS))
     heat = np.zeros((HOURS, layout.STEPS_PER_HOUR))

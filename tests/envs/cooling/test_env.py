@@ -233,7 +233,7 @@ def test_halls_have_loads_of_their_own() -> None:
 
 
 def test_the_traces_are_what_a_step_sees() -> None:
-    """Weather between the hours, load by the step, price by the hour."""
+    """Weather between the hours, load of the step that is over, price by the hour."""
     world = DataCenterCooling(days=1, price="time-of-use", week=10)
     row = world.start(np.random.default_rng(0))
     hours = layout.hourly_count(1)
@@ -245,7 +245,7 @@ def test_the_traces_are_what_a_step_sees() -> None:
         run(world, state, np.array([20.0, 0.8, 14.0, 0.7]), 1)
         expected = np.interp((k + 1) / 12, np.arange(hours), wet_bulbs)
         assert state[0, layout.WET_BULB] == pytest.approx(expected, abs=1e-9)
-        assert state[0, layout.PLANT + layout.LOAD] == loads[k + 1]
+        assert state[0, layout.PLANT + layout.LOAD] == loads[k], "nobody sees a load before it has happened"
         assert state[0, layout.PRICE] == prices[(k + 1) // 12]
 
 

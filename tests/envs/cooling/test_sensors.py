@@ -59,7 +59,7 @@ def plain(row: Array, halls: int) -> list[float]:
     out += [(row[layout.CHILLED_SET] - 13.5) / 6.5, (row[layout.TOWER_SET] - 0.55) / 0.45]
     out += [(row[layout.TOTAL] - row[layout.BASELINE]) / (100 * halls)]
     for index in range(halls):
-        own = row[layout.PLANT + 40 * index :]
+        own = row[layout.PLANT + layout.HALL * index :]
         out += [2 * own[layout.LOAD] - 1, 2 * own[layout.LOAD_MEAN] - 1, (own[layout.HALL_IT] - 700) / 300]
         out += [(own[layout.SUPPLY] - 22) / 5, (own[layout.RETURN] - 34) / 5, 2 * own[layout.VALVE] - 1]
         out += [(own[layout.SUPPLY_SET] - 21.5) / 5.5, (own[layout.CRAH_SET] - 0.65) / 0.35]
