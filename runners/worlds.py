@@ -29,11 +29,11 @@ def list_worlds() -> list[dict[str, Any]]:
 
 def world_table(worlds: list[dict[str, Any]]) -> str:
     """The same for reading."""
-    lines = [f"{'world':<32} {'preset':<7} {'solved at':>9}  what it is"]
+    lines = [f"{'world':<36} {'preset':<7} {'solved at':>9}  what it is"]
     for world in worlds:
         threshold = world["reward_threshold"]
         solved = "" if threshold is None else f"{threshold:g}"
         kind = f"{world['summary']}{' (compiled)' if world['native'] else ''}"
-        lines.append(f"{world['id']:<32} {', '.join(world['presets']):<7} {solved:>9}  {kind}")
+        lines.append(f"{world['id']:<36} {', '.join(world['presets']):<7} {solved:>9}  {kind}")
     lines.append("Any other Gymnasium id works too: keel train ppo --env ID")
     return "\n".join(lines)
