@@ -142,7 +142,8 @@ def week_figure(week: dict[str, dict[str, Array]], title: str) -> Figure:
         power.plot(days, measures["cooling_kw"][:count], color=figures.PALETTE[index], linewidth=1.2, label=label)
         inlets.plot(days, measures["inlet_max_celsius"][:count], color=figures.PALETTE[index], linewidth=1.2)
     power.set_ylabel("cooling, kW")
-    power.set_ylim(bottom=0)
+    most = max(float(measures["cooling_kw"][:count].max()) for measures in week.values())
+    power.set_ylim(0, 1.3 * most)  # the legend stands above the curves
     power.legend(loc="upper right", ncols=2, fontsize=8)
     stacked = [agent[name][:count] for name in PARTS]
     parts.stackplot(days, stacked, labels=list(PARTS.values()), colors=figures.PALETTE, alpha=0.75, linewidth=0)
