@@ -13,6 +13,7 @@ that a process killed at any instant leaves a valid one. One process writes into
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib.metadata
 import logging
 import os
@@ -20,12 +21,13 @@ import platform
 import re
 import shutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from keel.envs.protocol import State
+from keel.envs.protocol import Array, State
 from keel.runners import manifest, state_format
 from keel.runners.files import sync_folder
 from keel.runners.manifest import MANIFEST, MAX_BYTES, STATE, TENSORS, CheckpointError
@@ -45,6 +47,13 @@ class Checkpoint(NamedTuple):
     about: dict[str, Any]  # agent, env, global_step, … as given to `save`, and the facts of `machine`
 
 
+class _Content(NamedTuple):
+    """A file that is about to be written, a piece at a time: a state may fill most of the memory already."""
+
+    nbytes: int
+    chunks: Iterable[bytes]
+
+
 def step_name(global_step: int) -> str:
     """The name of the checkpoint at this many environment steps; names sort as the steps do."""
     return f"step-{global_step:012d}"
@@ -52,6 +61,8 @@ def step_name(global_step: int) -> str:
 
 def save(folder: Path, name: str, state: State, *, about: dict[str, Any]) -> Path:
     """Write `state` to `folder/name` and return that path; the same state gives the same bytes.
+
+    Its arrays are written from where they are, and must not change meanwhile.
 
     Args:
         folder: a run's `checkpoints`; made where it does not exist.
@@ -75,7 +86,7 @@ def save(folder: Path, name: str, state: State, *, about: dict[str, Any]) -> Pat
         if name != BEST:
             _prune(folder, name)
     except OSError as error:
-        needed = sum(len(data) for data in files.values())
+        needed = sum(content.nbytes for content in files.values())
         raise CheckpointError(
             f"could not save the checkpoint {folder / name} ({needed} bytes): {error.strerror or error}; "
             "earlier checkpoints are untouched"
@@ -95,14 +106,14 @@ def load(path: Path, *, agent: str | None = None) -> Checkpoint:
     Raises:
         CheckpointError: what is wrong, in which file, expected and found.
     """
-    files = _verified_or_replaced(path)
+    data, arrays = _read_or_replaced(path)
     guilty = STATE
     try:
-        about, document = _parts(state_format.read_json(files[STATE]))
+        about, document = _parts(state_format.read_json(data))
         if agent is not None and about.get("agent") != agent:
             raise CheckpointError(f"{path}: this is a checkpoint of {about.get('agent')!r}; expected {agent!r}")
         guilty = TENSORS
-        state = state_format.decode(document, state_format.read_tensors(files[TENSORS]))
+        state = state_format.decode(document, arrays)
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise CheckpointError(f"{path / guilty} is not valid: {error}") from error
     return Checkpoint(path, state, about)
@@ -197,15 +208,16 @@ def _shapes(node: Any, name: str = "") -> list[tuple[str, str]]:
     return []
 
 
-def _verified_or_replaced(path: Path) -> dict[str, bytes]:
+def _read_or_replaced(path: Path) -> tuple[bytearray, dict[str, Array]]:
     """A running training may put another checkpoint in this place while we read: then read that one."""
     inode = path.stat().st_ino if path.exists() else None
     try:
-        return manifest.verified(path)
+        return manifest.read(path)
     except CheckpointError:
         if inode is None or not path.exists() or path.stat().st_ino == inode:
             raise
-        return manifest.verified(path)
+    # Not in the handler above: until it ends, the error holds on to the arrays of the first attempt.
+    return manifest.read(path)
 
 
 def _parts(document: Any) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -217,29 +229,42 @@ def _parts(document: Any) -> tuple[dict[str, Any], dict[str, Any]]:
     return about, document["state"]
 
 
-def _files(state: State, about: dict[str, Any]) -> dict[str, bytes]:
+def _files(state: State, about: dict[str, Any]) -> dict[str, _Content]:
     about_document, about_arrays = state_format.encode({**about, **machine()})
     if about_arrays:
         raise TypeError(f"about{next(iter(about_arrays))}: an array; `about` holds JSON values only")
     document, arrays = state_format.encode(state)
+    tensors = state_format.plan_tensors(arrays)
+    data = state_format.write_json({"about": about_document, "state": document})
     files = {
-        TENSORS: state_format.write_tensors(arrays),
-        STATE: state_format.write_json({"about": about_document, "state": document}),
+        TENSORS: _Content(tensors.nbytes, state_format.tensor_chunks(tensors)),
+        STATE: _Content(len(data), [data]),
     }
-    for name, data in files.items():
-        if len(data) > MAX_BYTES[name]:
-            raise ValueError(f"the state makes a {name} of {len(data)} bytes; a checkpoint takes {MAX_BYTES[name]}")
-    return files | {MANIFEST: manifest.seal(files)}
+    for name, content in files.items():
+        if content.nbytes > MAX_BYTES[name]:
+            raise ValueError(
+                f"the state makes a {name} of {content.nbytes} bytes; a checkpoint takes {MAX_BYTES[name]}"
+            )
+    return files
 
 
-def _write(folder: Path, files: dict[str, bytes]) -> None:
+def _write(folder: Path, files: dict[str, _Content]) -> None:
     folder.mkdir()
-    for name, data in files.items():
-        with open(folder / name, "xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    sums = {name: _write_file(folder / name, content.chunks) for name, content in files.items()}
+    _write_file(folder / MANIFEST, [manifest.seal(sums)])
     sync_folder(folder)
+
+
+def _write_file(path: Path, chunks: Iterable[bytes]) -> manifest.Sum:
+    nbytes, sha256 = 0, hashlib.sha256()
+    with open(path, "xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+            sha256.update(chunk)
+            nbytes += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+    return manifest.Sum(nbytes, sha256.hexdigest())
 
 
 def _publish(temporary: Path, final: Path) -> None:
@@ -284,7 +309,7 @@ def _first_valid(folder: Path, name: str) -> Path | None:
     for path in (folder / name, folder / f".old-{name}"):
         if path.exists():
             try:
-                manifest.verified(path)
+                manifest.verify(path)
                 return path
             except CheckpointError as error:
                 _log.warning("skipped a broken checkpoint: %s", error)

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import os
 import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple, TypeVar
 
 from keel.envs.errors import KeelError
+from keel.envs.protocol import Array
 from keel.runners import state_format
+from keel.runners.state_format import Fill
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -28,34 +34,48 @@ _KINDS = {
 }
 
 
+Result = TypeVar("Result")
+
+
 class CheckpointError(KeelError):
     """A checkpoint that cannot be written, found, trusted or used; the message names the file."""
 
 
-def seal(files: dict[str, bytes]) -> bytes:
+class Sum(NamedTuple):
+    """What the manifest says of a file."""
+
+    nbytes: int
+    sha256: str
+
+
+def seal(files: dict[str, Sum]) -> bytes:
     """The manifest of these files."""
-    entries = {name: {"bytes": len(data), "sha256": _sha256(data)} for name, data in sorted(files.items())}
+    entries = {name: {"bytes": found.nbytes, "sha256": found.sha256} for name, found in sorted(files.items())}
     return _signed({"format": FORMAT, "files": entries})
 
 
-def verified(path: Path) -> dict[str, bytes]:
-    """The bytes of a checkpoint's two state files, exactly those that its manifest was written for.
+def verify(path: Path) -> None:
+    """Find whether a checkpoint's files are those that its manifest was written for; their content is not kept.
 
     Raises:
         CheckpointError: what is wrong, in which file, expected and found.
     """
-    try:
-        present = {entry.name for entry in checkpoint_folder(path).iterdir()}
-        missing, unknown = {MANIFEST, STATE, TENSORS} - present, present - {MANIFEST, STATE, TENSORS}
-        if missing or unknown:
-            raise CheckpointError(
-                f"{path} is not a whole checkpoint: missing {', '.join(sorted(missing)) or 'nothing'}; "
-                f"unknown {', '.join(sorted(unknown)) or 'nothing'}"
-            )
-        entries = _entries(path / MANIFEST)
-        return {name: _checked(path / name, entries[name]) for name in (STATE, TENSORS)}
-    except OSError as error:
-        raise CheckpointError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+    with _naming_files(path):
+        entries = _entries_of_whole(path)
+        for name in (STATE, TENSORS):
+            _checked(path / name, entries[name], lambda fill, size: None)
+
+
+def read(path: Path) -> tuple[bytearray, dict[str, Array]]:
+    """The state's JSON and arrays, from exactly those bytes that the checkpoint's manifest was written for.
+
+    Raises:
+        CheckpointError: what is wrong, in which file, expected and found.
+    """
+    with _naming_files(path):
+        entries = _entries_of_whole(path)
+        document = _checked(path / STATE, entries[STATE], _all_bytes)
+        return document, _checked(path / TENSORS, entries[TENSORS], state_format.read_tensors)
 
 
 def checkpoint_folder(path: Path) -> Path:
@@ -76,13 +96,33 @@ def checkpoint_folder(path: Path) -> Path:
     return path
 
 
+@contextmanager
+def _naming_files(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise CheckpointError(f"{error.filename or path} cannot be read: {error.strerror}") from error
+
+
+def _entries_of_whole(path: Path) -> dict[str, Any]:
+    present = {entry.name for entry in checkpoint_folder(path).iterdir()}
+    missing, unknown = {MANIFEST, STATE, TENSORS} - present, present - {MANIFEST, STATE, TENSORS}
+    if missing or unknown:
+        raise CheckpointError(
+            f"{path} is not a whole checkpoint: missing {', '.join(sorted(missing)) or 'nothing'}; "
+            f"unknown {', '.join(sorted(unknown)) or 'nothing'}"
+        )
+    return _entries(path / MANIFEST)
+
+
 def _signed(content: dict[str, Any]) -> bytes:
-    return state_format.write_json({**content, "sha256": _sha256(state_format.write_json(content))})
+    return state_format.write_json({**content, "sha256": hashlib.sha256(state_format.write_json(content)).hexdigest()})
 
 
 def _entries(path: Path) -> dict[str, Any]:
     """The manifest's entries of both files. Every byte counts: it must be just as `seal` wrote it."""
-    data = _read(path)
+    _check_plain(path)
+    data = path.read_bytes()
     try:
         content = state_format.read_json(data)
         written = content.pop("sha256", None) if isinstance(content, dict) else None
@@ -102,28 +142,75 @@ def _entries(path: Path) -> dict[str, Any]:
     return files
 
 
-def _checked(path: Path, entry: dict[str, Any]) -> bytes:
-    data = _read(path)
-    if len(data) != entry["bytes"]:
-        what = "truncated" if len(data) < entry["bytes"] else "damaged"
-        raise CheckpointError(f"checkpoint {what}: {path}: expected {entry['bytes']} bytes, found {len(data)}")
-    found = _sha256(data)
-    if found != entry["sha256"]:
-        raise CheckpointError(f"checkpoint damaged: {path}: expected sha256 {entry['sha256']}, found {found}")
+class _HashedFile:
+    """An open file, and the sha256 of all that was read of it so far."""
+
+    def __init__(self, file: io.FileIO) -> None:
+        self._file = file
+        self._sha256 = hashlib.sha256()
+
+    def fill(self, buffer: memoryview) -> None:
+        """Read the next bytes into all of `buffer`."""
+        for start in range(0, len(buffer), state_format.CHUNK_BYTES):
+            chunk = buffer[start : start + state_format.CHUNK_BYTES]
+            while chunk:
+                count = self._next(chunk)
+                if not count:
+                    raise ValueError("it ends early")
+                chunk = chunk[count:]
+
+    def finish(self) -> str:
+        """Read on to the end of the file; the sha256 of all of it."""
+        chunk = memoryview(bytearray(state_format.CHUNK_BYTES))
+        while self._next(chunk):
+            pass
+        return self._sha256.hexdigest()
+
+    def _next(self, chunk: memoryview) -> int:
+        count = self._file.readinto(chunk) or 0
+        self._sha256.update(chunk[:count])
+        return count
+
+
+def _checked(path: Path, entry: dict[str, Any], use: Callable[[Fill, int], Result]) -> Result:
+    """What `use` makes of the file's bytes and size: given out only when the sha256 of just those bytes is right.
+
+    The file is read once, so that nothing can change between the check and the use. What `use` finds wrong counts only
+    in a file that is as it was written: a damaged one is called damaged.
+    """
+    _check_plain(path)
+    with open(path, "rb", buffering=0) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size != entry["bytes"]:
+            what = "truncated" if size < entry["bytes"] else "damaged"
+            raise CheckpointError(f"checkpoint {what}: {path}: expected {entry['bytes']} bytes, found {size}")
+        hashed = _HashedFile(file)
+        try:
+            result = use(hashed.fill, size)
+        except ValueError as error:
+            _compare(path, entry["sha256"], hashed.finish())
+            raise CheckpointError(f"{path} is not valid: {error}") from error
+        _compare(path, entry["sha256"], hashed.finish())
+        return result
+
+
+def _compare(path: Path, expected: str, found: str) -> None:
+    if found != expected:
+        raise CheckpointError(f"checkpoint damaged: {path}: expected sha256 {expected}, found {found}")
+
+
+def _all_bytes(fill: Fill, size: int) -> bytearray:
+    data = bytearray(size)
+    fill(memoryview(data))
     return data
 
 
-def _read(path: Path) -> bytes:
+def _check_plain(path: Path) -> None:
     status = path.lstat()
     if not stat.S_ISREG(status.st_mode):
         raise CheckpointError(f"{path} is a link or a device; a checkpoint holds plain files only")
     if status.st_size > MAX_BYTES[path.name]:
         raise CheckpointError(f"{path}: {status.st_size} bytes; at most {MAX_BYTES[path.name]} are read")
-    return path.read_bytes()
-
-
-def _sha256(data: bytes) -> str:
-    return hashlib.sha256(data).hexdigest()
 
 
 def _what_is(path: Path) -> str:

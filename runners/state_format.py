@@ -13,10 +13,10 @@ import math
 import re
 import struct
 import sys
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 import numpy as np
-import safetensors.numpy
 
 from keel.envs.protocol import Array, State
 
@@ -25,9 +25,19 @@ MAX_DEPTH = 64
 MAX_TENSORS = 100_000
 MAX_JSON_BYTES = 1 << 28
 MAX_HEADER_BYTES = 1 << 24
+MAX_DIMENSIONS = 64  # numpy's own
+
+Fill = Callable[[memoryview], None]  # reads the next bytes of a file into all of a buffer
+CHUNK_BYTES = 1 << 20  # of a file on its way to or from the disk: it fits a processor's cache while it is hashed
 
 _INT64 = range(-(1 << 63), 1 << 63)
-_SAME_IN_SAFETENSORS = {"|b1", "|i1", "|u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f2", "<f4", "<f8"}
+# In the order in which a file holds them, that of the safetensors library: every tensor is aligned to its element size.
+_SAME_IN_SAFETENSORS = {
+    "<u8": "U64", "<i8": "I64", "<f8": "F64", "<f4": "F32", "<u4": "U32", "<i4": "I32",
+    "<f2": "F16", "<u2": "U16", "<i2": "I16", "|i1": "I8", "|u1": "U8", "|b1": "BOOL",
+}  # fmt: skip
+_STORED_AS = {word: dtype for dtype, word in _SAME_IN_SAFETENSORS.items()}
+_FILE_ORDER = list(_STORED_AS)
 _AS_BYTES = re.compile(
     r">[iu][248]|>f[248]|[<>]c(8|16)|[<>]U[1-9]\d{0,8}|\|S[1-9]\d{0,8}|[<>][mM]8(\[([1-9]\d{0,8})?[A-Za-z]+\])?"
 )
@@ -38,14 +48,43 @@ _TORCH_AS_BYTES = {"bfloat16", "complex64", "complex128", "float8_e4m3fn", "floa
 _BRACKET_OR_STRING = re.compile(r'[\[{]|[\]}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 
 
-def encode(state: State) -> tuple[Any, dict[str, Array]]:
+class Stored(NamedTuple):
+    """An array or tensor of the state as safetensors describes it. Its values are read when they are written: no copy."""
+
+    source: Any
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+class TensorFile(NamedTuple):
+    """A safetensors file that is about to be written: its first bytes, then the values of each in this order."""
+
+    start: bytes
+    tensors: list[Stored]
+    nbytes: int
+
+
+class _Slot(NamedTuple):
+    """Where a file holds a tensor: offsets from the end of the header."""
+
+    begin: int
+    end: int
+    name: str
+    dtype: str
+    shape: list[int]
+
+
+def encode(state: State) -> tuple[Any, dict[str, Stored]]:
     """The JSON document of a state and its arrays by name; encoding changes nothing and draws no random number.
+
+    The arrays are the state's own, not copies: they must stay as they are until they are written.
 
     Raises:
         TypeError: a value that no checkpoint can hold, named by its place in the state.
         ValueError: too many arrays, or nested too deeply.
     """
-    arrays: dict[str, Array] = {}
+    arrays: dict[str, Stored] = {}
     document = _encode(state, "", 0, arrays)
     if len(arrays) > MAX_TENSORS:
         raise ValueError(f"the state holds {len(arrays)} arrays; a checkpoint takes at most {MAX_TENSORS}")
@@ -69,7 +108,7 @@ def write_json(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode()
 
 
-def read_json(data: bytes) -> Any:
+def read_json(data: bytes | bytearray) -> Any:
     """JSON within the limits of size and depth, without repeated keys.
 
     Raises:
@@ -86,28 +125,61 @@ def read_json(data: bytes) -> Any:
     return json.loads(text, object_pairs_hook=_without_repeats, parse_constant=_refuse_constant)
 
 
-def write_tensors(arrays: dict[str, Array]) -> bytes:
-    """The safetensors file of some arrays."""
-    return safetensors.numpy.save(arrays)
+def plan_tensors(arrays: dict[str, Stored]) -> TensorFile:
+    """The safetensors file of some arrays, byte for byte what the library of that name makes of them.
+
+    Raises:
+        ValueError: it could not be read back.
+    """
+    ordered = sorted(arrays.items(), key=lambda item: (_FILE_ORDER.index(item[1].dtype), item[0]))
+    header: dict[str, Any] = {}
+    end = 0
+    for name, stored in ordered:
+        if len(stored.shape) > MAX_DIMENSIONS:
+            raise ValueError(f"state{name}: {len(stored.shape)} dimensions; a checkpoint takes {MAX_DIMENSIONS}")
+        begin, end = end, end + stored.nbytes
+        header[name] = {"dtype": stored.dtype, "shape": stored.shape, "data_offsets": [begin, end]}
+    written = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    written += b" " * (-len(written) % 8)
+    if len(written) > MAX_HEADER_BYTES:
+        raise ValueError(f"the names of the arrays take {len(written)} bytes; a checkpoint takes {MAX_HEADER_BYTES}")
+    start = len(written).to_bytes(8, "little") + written
+    return TensorFile(start, [stored for _, stored in ordered], len(start) + end)
 
 
-def read_tensors(data: bytes) -> dict[str, Array]:
-    """The arrays of a safetensors file, after a check of its header against the limits.
+def tensor_chunks(file: TensorFile) -> Iterator[bytes]:
+    """The bytes of a safetensors file, a piece at a time: each a copy, so that what is hashed is what is written."""
+    yield file.start
+    for stored in file.tensors:
+        array = _numpy(stored.source)
+        if array.nbytes <= CHUNK_BYTES:
+            yield array.tobytes()
+            continue
+        # Whatever the strides are, numpy gathers no more than a piece at a time. (Its type hints expect several arrays.)
+        count = max(1, CHUNK_BYTES // array.itemsize)
+        pieces: Any = np.nditer(array, ["external_loop", "buffered"], order="C", buffersize=count)
+        yield from (piece.tobytes() for piece in pieces)
+
+
+def read_tensors(fill: Fill, size: int) -> dict[str, Array]:
+    """The arrays of a safetensors file, after a check of its header against the limits; each is read to its own memory.
+
+    However hostile the header, all that is allocated for them comes to no more than the `size` of the file.
 
     Raises:
         ValueError: what is wrong with it.
     """
-    header_bytes = int.from_bytes(data[:8], "little")
-    if header_bytes > min(MAX_HEADER_BYTES, len(data) - 8):
-        limit = min(MAX_HEADER_BYTES, max(len(data) - 8, 0))
-        raise ValueError(f"the header claims {header_bytes} bytes; at most {limit} are possible")
-    header = read_json(data[8 : 8 + header_bytes])
-    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
-        raise ValueError(f"the header must be an object of at most {MAX_TENSORS} tensors")
+    header, data_bytes = _read_header(fill, size)
     try:
-        return safetensors.numpy.load(data)
-    except (safetensors.SafetensorError, KeyError, ValueError) as error:
+        slots = _slots(header, data_bytes)
+    except ValueError as error:
         raise ValueError(f"not a file of tensors that Keel wrote: {error}") from error
+    arrays: dict[str, Array] = {}
+    for slot in slots:
+        values = np.empty(slot.end - slot.begin, np.uint8)
+        fill(values.data)
+        arrays[slot.name] = values.view(slot.dtype).reshape(slot.shape)
+    return arrays
 
 
 def pointer(parent: str, key: str | int) -> str:
@@ -121,7 +193,7 @@ def is_tensor(value: Any) -> bool:
     return torch is not None and isinstance(value, torch.Tensor)
 
 
-def _encode(value: Any, name: str, depth: int, arrays: dict[str, Array]) -> Any:
+def _encode(value: Any, name: str, depth: int, arrays: dict[str, Stored]) -> Any:
     if depth > MAX_DEPTH:
         raise ValueError(f"state{name}: nested deeper than {MAX_DEPTH}")
     if isinstance(value, dict):
@@ -151,20 +223,17 @@ def _escape(key: Any, name: str) -> str:
     return f"${key}" if key.startswith("$") else key
 
 
-def _store_array(array: Array, name: str, arrays: dict[str, Array]) -> str:
+def _store_array(array: Array, name: str, arrays: dict[str, Stored]) -> str:
     dtype = array.dtype.str
     if array.dtype.names or not (dtype in _SAME_IN_SAFETENSORS or _AS_BYTES.fullmatch(dtype)):
         raise TypeError(
             f"state{name}: an array of dtype {array.dtype} cannot be saved; use numbers, bool, dates or text"
         )
-    contiguous = np.array(array, order="C")
-    if dtype not in _SAME_IN_SAFETENSORS:
-        contiguous = np.frombuffer(contiguous.tobytes(), np.uint8).reshape(*array.shape, array.dtype.itemsize)
-    arrays[name] = contiguous
+    arrays[name] = _stored(array, _SAME_IN_SAFETENSORS.get(dtype), array.shape, array.itemsize)
     return dtype
 
 
-def _store_tensor(tensor: Any, name: str, arrays: dict[str, Array]) -> str:
+def _store_tensor(tensor: Any, name: str, arrays: dict[str, Stored]) -> str:
     import torch
 
     dtype = str(tensor.dtype).removeprefix("torch.")
@@ -173,11 +242,82 @@ def _store_tensor(tensor: Any, name: str, arrays: dict[str, Array]) -> str:
             f"state{name}: a {tensor.layout} tensor of dtype {dtype} on {tensor.device} cannot be saved; "
             "use a dense tensor of numbers or bool"
         )
-    dense = tensor.detach().cpu().resolve_conj().resolve_neg().contiguous()
-    if dtype in _TORCH_AS_BYTES:
-        dense = dense.reshape(-1).view(torch.uint8).reshape(*tensor.shape, tensor.element_size())
-    arrays[name] = dense.numpy()
+    word = _SAME_IN_SAFETENSORS[np.dtype(dtype).str] if dtype in _TORCH_SAME else None
+    arrays[name] = _stored(tensor, word, tuple(tensor.shape), tensor.element_size())
     return dtype
+
+
+def _stored(source: Any, word: str | None, shape: tuple[int, ...], element_bytes: int) -> Stored:
+    """Without a word of safetensors for its type: as bytes, with a last axis of one element's size."""
+    nbytes = math.prod(shape) * element_bytes
+    return Stored(source, word, shape, nbytes) if word else Stored(source, "U8", (*shape, element_bytes), nbytes)
+
+
+def _numpy(source: Any) -> Array:
+    """An array over the memory of an array or tensor. What lies on an accelerator comes over, this one alone."""
+    if isinstance(source, np.ndarray):
+        return source
+    import torch
+
+    dense = source.detach().cpu().resolve_conj().resolve_neg()
+    if dense.dtype in (torch.bfloat16, torch.float8_e4m3fn, torch.float8_e5m2):  # which numpy does not know
+        dense = dense.view(torch.int16 if dense.element_size() == 2 else torch.uint8)
+    return dense.numpy()
+
+
+def _read_header(fill: Fill, size: int) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and how many bytes follow it."""
+    length = bytearray(min(size, 8))
+    fill(memoryview(length))
+    header_bytes = int.from_bytes(length, "little")
+    if header_bytes > min(MAX_HEADER_BYTES, size - 8):
+        limit = min(MAX_HEADER_BYTES, max(size - 8, 0))
+        raise ValueError(f"the header claims {header_bytes} bytes; at most {limit} are possible")
+    written = bytearray(header_bytes)
+    fill(memoryview(written))
+    header = read_json(written)
+    if not isinstance(header, dict) or len(header) > MAX_TENSORS:
+        raise ValueError(f"the header must be an object of at most {MAX_TENSORS} tensors")
+    return header, size - 8 - header_bytes
+
+
+def _slots(header: dict[str, Any], data_bytes: int) -> list[_Slot]:
+    """The tensors that a header names, in the order of the file; they must fill it without a gap or an overlap."""
+    slots = sorted((_slot(name, entry) for name, entry in header.items()), key=lambda slot: (slot.begin, slot.end))
+    position = 0
+    for slot in slots:
+        if slot.begin != position:
+            raise ValueError(f"tensor {slot.name[:200]!r}: invalid offset {slot.begin}; expected {position}")
+        position = slot.end
+    if position != data_bytes:
+        raise ValueError(f"the tensors take {position} bytes; {data_bytes} follow the header")
+    return slots
+
+
+def _slot(name: str, entry: Any) -> _Slot:
+    """One entry of a header, whose shape and offsets agree; the offsets may still be anywhere."""
+    what = f"tensor {name[:200]!r}"
+    if not isinstance(entry, dict) or entry.keys() != {"dtype", "shape", "data_offsets"}:
+        raise ValueError(f"{what}: expected dtype, shape and data_offsets, found {str(entry)[:200]}")
+    word, shape, offsets = entry["dtype"], entry["shape"], entry["data_offsets"]
+    if not isinstance(word, str) or word not in _STORED_AS:
+        raise ValueError(f"{what}: unknown dtype {str(word)[:80]!r}")
+    if not _are_integers(offsets) or len(offsets) != 2:
+        raise ValueError(f"{what}: data_offsets must be two integers, found {str(offsets)[:200]}")
+    if not _are_integers(shape) or len(shape) > MAX_DIMENSIONS or any(side not in _INT64 or side < 0 for side in shape):
+        raise ValueError(f"{what}: shape must be at most {MAX_DIMENSIONS} lengths, found {str(shape)[:200]}")
+    dtype = _STORED_AS[word]
+    element_bytes = np.dtype(dtype).itemsize
+    if math.prod(side or 1 for side in shape) * element_bytes not in _INT64:  # numpy multiplies past a zero too
+        raise ValueError(f"{what}: the size of its shape {shape} overflows")
+    begin, end = offsets
+    if math.prod(shape) * element_bytes != end - begin:
+        raise ValueError(f"{what}: shape {shape} of {word} does not fit its offsets {begin} to {end}")
+    return _Slot(begin, end, name, dtype, shape)
+
+
+def _are_integers(value: Any) -> bool:
+    return isinstance(value, list) and all(type(item) is int for item in value)
 
 
 def _decode(node: Any, name: str, arrays: dict[str, Array]) -> Any:

@@ -116,6 +116,17 @@ def test_a_state_comes_back_with_every_type_and_bit(tmp_path_factory: pytest.Tem
     shutil.rmtree(folder)
 
 
+def test_empty_tensors_come_back_as_contiguous_ones(tmp_path: Path) -> None:
+    """Numpy makes empty arrays with strides of 0, over which torch refuses to view other types."""
+    shapes = [(0,), (0, 3), (3, 0)]
+    state = {f"{dtype} {shape}": torch.empty(shape, dtype=dtype) for dtype in TORCH_DTYPES for shape in shapes}
+    state["from numpy"] = torch.from_numpy(np.empty(0, np.int16))
+    back = checkpoint.load(checkpoint.save(tmp_path, "best", state, about={})).state
+    for key, tensor in back.items():
+        assert (tensor.dtype, tensor.shape) == (state[key].dtype, state[key].shape)
+        assert tensor.view(torch.uint8).numel() == 0
+
+
 @pytest.mark.parametrize(
     "generator", [np.random.PCG64(3), np.random.MT19937(3), np.random.Philox(3)], ids=lambda g: type(g).__name__
 )

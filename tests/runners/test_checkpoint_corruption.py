@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import os
@@ -23,6 +24,12 @@ from keel.runners.checkpoint import CheckpointError
 FILES = ("manifest.json", "state.json", "state.safetensors")
 
 
+def seal(files: dict[str, bytes]) -> bytes:
+    return manifest.seal(
+        {name: manifest.Sum(len(data), hashlib.sha256(data).hexdigest()) for name, data in files.items()}
+    )
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
     state = {"weight": torch.ones(2), "count": 3, "noise": np.arange(2, dtype=np.int8)}
@@ -40,8 +47,24 @@ def test_every_single_flipped_bit_is_detected(small: Path, name: str) -> None:
         with pytest.raises(CheckpointError) as error:
             checkpoint.load(small)
         assert str(file) in str(error.value)
+        assert "damaged" in str(error.value)
+        if position % 16 == 0:
+            with pytest.raises(CheckpointError, match="holds no whole checkpoint"):
+                checkpoint.latest(small.parent)
     file.write_bytes(whole)
     checkpoint.load(small)
+
+
+def test_a_file_that_shrinks_while_it_is_read_is_refused(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read_tensors = state_format.read_tensors
+
+    def cut_and_read(fill: state_format.Fill, size: int) -> Any:
+        os.truncate(small / "state.safetensors", size - 1)
+        return read_tensors(fill, size)
+
+    monkeypatch.setattr(state_format, "read_tensors", cut_and_read)
+    with pytest.raises(CheckpointError, match=r"damaged: .*state\.safetensors"):
+        checkpoint.load(small)
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -101,7 +124,7 @@ def test_a_file_beyond_the_limit_is_not_read(small: Path) -> None:
 def test_a_newer_format_says_so(small: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files = {name: (small / name).read_bytes() for name in ("state.json", "state.safetensors")}
     monkeypatch.setattr(manifest, "FORMAT", 2)
-    (small / "manifest.json").write_bytes(manifest.seal(files))
+    (small / "manifest.json").write_bytes(seal(files))
     monkeypatch.undo()
     with pytest.raises(CheckpointError, match="format 2; this version of Keel reads format 1"):
         checkpoint.load(small)
@@ -137,8 +160,12 @@ def tensors_file(header: Any, data: bytes = b"", claimed: int | None = None) -> 
     return (len(written) if claimed is None else claimed).to_bytes(8, "little") + written + data
 
 
-def entry(begin: int, end: int, dtype: str = "F32", shape: tuple[int, ...] = (1,)) -> dict[str, Any]:
+def entry(begin: int, end: int, dtype: Any = "F32", shape: tuple[Any, ...] = (1,)) -> dict[str, Any]:
     return {"dtype": dtype, "shape": list(shape), "data_offsets": [begin, end]}
+
+
+def one_tensor(header: Any, nbytes: int = 4) -> bytes:
+    return tensors_file({"/x": header}, bytes(nbytes))
 
 
 def document(state: Any, about: Any = None) -> bytes:
@@ -166,6 +193,34 @@ HOSTILE: dict[str, tuple[bytes, bytes, str]] = {
     "tensor beyond the file": (ONE, tensors_file({"/x": entry(0, 400, shape=(100,))}, b"1234"), "state.safetensors"),
     "shape that overflows": (ONE, tensors_file({"/x": entry(0, 4, shape=(2**62, 4))}, b"1234"), "overflow"),
     "unknown dtype": (ONE, tensors_file({"/x": entry(0, 4, "BF16", (2,))}, b"1234"), "not a file of tensors"),
+    "shape that wraps to nothing": (ONE, one_tensor(entry(0, 0, shape=(2**62,)), 0), "overflow"),
+    "overflow beside a zero": (ONE, one_tensor(entry(0, 0, shape=(2**62, 4, 0)), 0), "overflow"),
+    "shape beyond 64 bits": (ONE, one_tensor(entry(0, 4, shape=(2**64,))), "shape must be"),
+    "negative lengths": (ONE, one_tensor(entry(0, 4, shape=(-1, -1))), "shape must be"),
+    "65 dimensions": (ONE, one_tensor(entry(0, 4, shape=(1,) * 65)), "shape must be"),
+    "a length that is true": (ONE, one_tensor(entry(0, 4, shape=(True,))), "shape must be"),
+    "a length with a point": (ONE, one_tensor(entry(0, 4, shape=(1.0,))), "shape must be"),
+    "shape that does not fit": (ONE, one_tensor(entry(0, 4, shape=(2,))), "does not fit its offsets 0 to 4"),
+    "half an element": (ONE, one_tensor(entry(0, 5), 5), "does not fit its offsets 0 to 5"),
+    "offsets reversed": (ONE, one_tensor(entry(4, 0)), "does not fit its offsets 4 to 0"),
+    "offset beyond 64 bits": (ONE, one_tensor(entry(2**64, 2**64 + 4)), "invalid offset 18446744073709551616"),
+    "negative offsets": (ONE, one_tensor(entry(-4, 0)), "invalid offset -4; expected 0"),
+    "three offsets": (ONE, one_tensor({**entry(0, 4), "data_offsets": [0, 4, 4]}), "must be two integers"),
+    "offsets as text": (ONE, one_tensor({**entry(0, 4), "data_offsets": "04"}), "must be two integers"),
+    "overlap by one byte": (
+        ONE, tensors_file({"/x": entry(0, 4), "/y": entry(3, 7)}, bytes(7)), "invalid offset 3; expected 4"
+    ),
+    "bytes before the first": (ONE, one_tensor(entry(4, 8), 8), "invalid offset 4; expected 0"),
+    "bytes between two": (
+        ONE, tensors_file({"/y": entry(8, 12), "/x": entry(0, 4)}, bytes(12)), "invalid offset 8; expected 4"
+    ),
+    "bytes after the last": (ONE, one_tensor(entry(0, 4), 5), "the tensors take 4 bytes; 5 follow the header"),
+    "bytes without a tensor": (ONE, tensors_file({}, b"1234"), "the tensors take 0 bytes; 4 follow the header"),
+    "dtype is a list": (ONE, one_tensor(entry(0, 4, ["F32"])), "unknown dtype"),
+    "another field": (ONE, one_tensor({**entry(0, 4), "code": "import os"}), "expected dtype, shape and data_offsets"),
+    "entry is a number": (ONE, one_tensor(1), "expected dtype, shape and data_offsets"),
+    "metadata": (ONE, tensors_file({"__metadata__": {"a": "b"}, "/x": entry(0, 4)}, b"1234"), "'__metadata__'"),
+    "no file at all": (ONE, b"", "the header claims 0 bytes; at most 0"),
     "path as a name": (
         ONE,
         tensors_file({"/x": entry(0, 4), "/../../../etc/passwd": entry(4, 8)}, b"12345678"),
@@ -227,7 +282,7 @@ def test_a_folder_of_something_else_says_what_it_holds(tmp_path: Path) -> None:
 def write_sealed(folder: Path, state: bytes, tensors: bytes) -> Path:
     folder.mkdir(parents=True)
     files = {"state.json": state, "state.safetensors": tensors}
-    for name, data in (files | {"manifest.json": manifest.seal(files)}).items():
+    for name, data in (files | {"manifest.json": seal(files)}).items():
         (folder / name).write_bytes(data)
     return folder
 

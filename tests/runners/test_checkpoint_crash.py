@@ -94,6 +94,13 @@ def test_a_full_disk_leaves_the_old_ones_intact_and_nothing_half_made(tmp_path: 
     assert names(folder) == ["best", "step-000000000005"]
 
 
+def test_a_state_beyond_the_limit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    state = {"values": np.broadcast_to(np.zeros(1, np.uint8), (1 << 34) + 1)}  # one byte of memory
+    with pytest.raises(ValueError, match=r"a state.safetensors of 171798\d+ bytes; a checkpoint takes 17179869184"):
+        checkpoint.save(tmp_path / "checkpoints", "best", state, about={})
+    assert names(tmp_path) == []
+
+
 def test_a_folder_that_cannot_be_written_is_a_clear_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="could not save the checkpoint"):
