@@ -8,26 +8,37 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 import gymnasium
 import numpy as np
 from gymnasium import spaces
 from gymnasium.envs.registration import EnvSpec, load_env_creator
 
+from keel.envs import minatar
 from keel.envs.errors import KeelError, closest
 from keel.envs.protocol import ACTION_MASK
 from keel.envs.registry import find_entry, register_all
-from keel.envs.wrappers import MaskInObservation, stack_frames
+from keel.envs.wrappers import MaskInObservation, OneHotGrid, stack_axis, stack_frames
 
 RENDER_MODES = ("human", "rgb_array", "ansi")
 ATARI_STACK = 4
 USUAL_FRAMES_PER_SECOND = 30.0  # where a world does not say at what speed it is meant to be seen
 
-# The module that registers a family of ids, by what the ids look like; the extra that installs it has the second name.
+
+class Family(NamedTuple):
+    """Ids that belong together because one package brings them."""
+
+    module: str  # what to import
+    extra: str  # of Keel, which installs it
+    prefixes: tuple[str, ...]  # of the ids
+    infix: str | None = None
+
+
 _FAMILIES = {
-    "atari": ("ale_py", lambda env_id: env_id.startswith("ALE/") or "NoFrameskip-v" in env_id),
-    "minigrid": ("minigrid", lambda env_id: env_id.startswith(("MiniGrid-", "BabyAI-"))),
+    "atari": Family("ale_py", "atari", ("ALE/",), "NoFrameskip-v"),
+    "minigrid": Family("minigrid", "minigrid", ("MiniGrid-", "BabyAI-")),
+    "minatar": Family("minatar", "minigrid", ("MinAtar/",)),
 }
 
 
@@ -36,10 +47,7 @@ def find_spec(env_id: str) -> EnvSpec:
     register_all()
     family = _family(env_id)
     if family:
-        module = _import_extra(_FAMILIES[family][0], family, env_id)
-        if family == "atari":
-            _import_extra("cv2", family, env_id)
-            gymnasium.register_envs(module)
+        _import_family(family, env_id)
     module, _, name = env_id.rpartition(":")
     try:
         if module:
@@ -77,8 +85,10 @@ def make_single(
     """One environment without checker, with the preprocessing that its family is always used with.
 
     Atari ids get Gymnasium's AtariPreprocessing (noops, frame skip 4, grey 84 x 84) and a stack of 4 frames unless
-    `frame_stack` says otherwise. MiniGrid and BabyAI ids give their image alone: a mission in words has no place in
-    an array. Legal actions reported in `info` move into the observation (`wrappers.MaskInObservation`).
+    `frame_stack` says otherwise. MiniGrid and BabyAI ids give their image alone, one-hot, bool [7 7 20] (11 objects, 6
+    colours, 3 states of a door): a mission in words has no place in an array, and the numbers of objects have no order.
+    MinAtar ids give bool images [10 10 C] and end after 10,000 steps at the latest. Legal actions reported in `info`
+    move into the observation (`wrappers.MaskInObservation`).
     """
     spec = find_spec(env_id)
     options = dict(env_options or {})
@@ -96,10 +106,24 @@ def make_single(
     if family == "atari":
         options["frameskip"] = 1  # AtariPreprocessing skips frames itself
     env = _preprocess(_make(spec, env_id, options, render_mode), family)
-    stack = frame_stack or (ATARI_STACK if family == "atari" else 0)
-    if stack > 1:
-        env = stack_frames(env, stack)
+    count = _stacked(env_id, frame_stack)
+    if count > 1:
+        env = stack_frames(env, count)
     return MaskInObservation(env) if _reports_mask(env, family) else env
+
+
+def frame_stack_of(env_id: str, frame_stack: int, observation_space: spaces.Space[Any]) -> tuple[int, int] | None:
+    """How the frames lie in one observation of a world that was made with `frame_stack`.
+
+    Args: observation_space: of the stacked observations; in one with a mask and an "observation", of the latter.
+    Returns: how many frames and along which axis of one observation (without the batch), oldest first; or None where
+        nothing is stacked, or where the space does not tell how (several parts, or shapes that can be read both ways).
+    """
+    count = _stacked(env_id, frame_stack)
+    if isinstance(observation_space, spaces.Dict) and observation_space.spaces.keys() == {"observation", ACTION_MASK}:
+        observation_space = observation_space["observation"]
+    axis = stack_axis(observation_space, count) if count > 1 else None
+    return None if axis is None else (count, axis)
 
 
 def metric_names(env: gymnasium.Env[Any, Any]) -> tuple[str, ...]:
@@ -138,8 +162,12 @@ def _preprocess(env: gymnasium.Env[Any, Any], family: str | None) -> gymnasium.E
     if family == "atari":
         return gymnasium.wrappers.AtariPreprocessing(env)
     if family == "minigrid" and isinstance(env.observation_space, spaces.Dict):
-        return importlib.import_module("minigrid.wrappers").ImgObsWrapper(env)
+        return OneHotGrid(env)
     return env
+
+
+def _stacked(env_id: str, frame_stack: int) -> int:
+    return frame_stack or (ATARI_STACK if _family(env_id) == "atari" else 0)
 
 
 def _reports_mask(env: gymnasium.Env[Any, Any], family: str | None) -> bool:
@@ -158,7 +186,27 @@ def _first_info(env: gymnasium.Env[Any, Any]) -> dict[str, Any]:
 
 
 def _family(env_id: str) -> str | None:
-    return next((name for name, (_, matches) in _FAMILIES.items() if matches(env_id)), None)
+    for name, family in _FAMILIES.items():
+        if env_id.startswith(family.prefixes) or (family.infix is not None and family.infix in env_id):
+            return name
+    return None
+
+
+def extra_of(env_id: str) -> str | None:
+    """The extra of Keel that brings the worlds of this id's family, or None where none is needed or known."""
+    family = _family(env_id)
+    return None if family is None else _FAMILIES[family].extra
+
+
+def _import_family(name: str, env_id: str) -> None:
+    """Have the ids of a family registered. Raises: ImportError, with the line that installs it."""
+    family = _FAMILIES[name]
+    module = _import_extra(family.module, family.extra, env_id)
+    if name == "atari":
+        _import_extra("cv2", family.extra, env_id)
+        gymnasium.register_envs(module)
+    elif name == "minatar":
+        minatar.register()
 
 
 def _import_extra(module: str, extra: str, env_id: str) -> Any:

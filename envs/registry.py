@@ -38,7 +38,7 @@ def _cooling(name: str, summary: str, **options: Any) -> Entry:
         native=True,
         options=options,
         controllers=("b0", "b1", "b2", "b3"),
-        aids=("shield", "shield_margin"),
+        aids=("shield", "shield_margin", "masks"),
         saved="cooling_kw",
         year={"week": range(52)},
     )

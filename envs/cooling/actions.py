@@ -21,6 +21,8 @@ from keel.envs.cooling.step import (
 from keel.envs.protocol import Array
 
 MOVES = np.array([0.5, 0.05, 0.5, 0.1])  # K, speed, K, speed
+ROUNDING = 1e-6  # of a move: a set point so near to its bound is there, since sums of moves round
+BITS = np.array([1, 2, 4, 8])
 # Where the state keeps the set points of a single hall and its plant.
 SINGLE_HALL = [
     layout.PLANT + layout.SUPPLY_SET,
@@ -34,6 +36,7 @@ class Actions(Protocol):
     """From actions [B ...] to set points [B, 2 halls + 2]."""
 
     space: spaces.Space[Any]
+    choices: Array | None  # [A 4], what each bit of a mask would move; None where there is nothing to count
 
     def targets(self, state: Array, action: Array) -> Array: ...
 
@@ -53,6 +56,8 @@ def check_range(action: Array, count: int) -> None:
 
 class SetPoints:
     """Each number from -1 to 1 is a set point between its least and its most."""
+
+    choices = None
 
     def __init__(self, halls: int) -> None:
         self.space = spaces.Box(-1.0, 1.0, (2 * halls + 2,), np.float32)
@@ -75,11 +80,11 @@ class AllMoves:
     def __init__(self, halls: int) -> None:
         self.space = spaces.Discrete(81)
         digits = np.arange(81)[:, None] // 3 ** np.arange(4) % 3
-        self._moves = (digits - 1) * MOVES
+        self.choices = (digits - 1) * MOVES
 
     def targets(self, state: Array, action: Array) -> Array:
-        check_range(action, len(self._moves))
-        return state[:, SINGLE_HALL] + self._moves[action]
+        check_range(action, len(self.choices))
+        return state[:, SINGLE_HALL] + self.choices[action]
 
 
 class OneMove:
@@ -87,13 +92,13 @@ class OneMove:
 
     def __init__(self, halls: int) -> None:
         self.space = spaces.Discrete(9)
-        self._moves = np.zeros((9, 4))
+        self.choices = np.zeros((9, 4))
         for part, move in enumerate(MOVES):
-            self._moves[2 * part + 1, part], self._moves[2 * part + 2, part] = -move, move
+            self.choices[2 * part + 1, part], self.choices[2 * part + 2, part] = -move, move
 
     def targets(self, state: Array, action: Array) -> Array:
-        check_range(action, len(self._moves))
-        return state[:, SINGLE_HALL] + self._moves[action]
+        check_range(action, len(self.choices))
+        return state[:, SINGLE_HALL] + self.choices[action]
 
 
 class SeparateMoves:
@@ -101,7 +106,39 @@ class SeparateMoves:
 
     def __init__(self, halls: int) -> None:
         self.space = spaces.MultiDiscrete([3, 3, 3, 3])
+        self.choices = np.kron(np.diag(MOVES), [[-1.0], [0.0], [1.0]])
 
     def targets(self, state: Array, action: Array) -> Array:
         check_range(action, 3)
         return state[:, SINGLE_HALL] + (np.asarray(action) - 1) * MOVES
+
+
+class Masks:
+    """The legal ones of some actions: those that leave no set point where it is which they would move.
+
+    A move that a bound shortens is legal, or the bound itself could not be reached. An action that is not legal does
+    what a legal one does, the one that keeps the set points which are at their bounds.
+    """
+
+    def __init__(self, choices: Array) -> None:
+        self.size = len(choices)  # A, bits of a mask
+        least, most = ranges(1)
+        self._lowest, self._highest = least + ROUNDING * MOVES, most - ROUNDING * MOVES
+        moves = np.concatenate([choices < 0.0, choices > 0.0], axis=1)  # [A 8]: down, then up
+        spent = np.arange(256)[:, None] >> np.arange(8) & 1  # [256 8], every set of moves without room
+        self._legal = (spent @ moves.T.astype(np.int64) == 0).astype(np.int8)
+
+    def of(self, state: Array) -> Array:
+        """[B A] int8, 1 = legal, of the states [B S]."""
+        now = state.take(SINGLE_HALL, axis=1)
+        return self._legal[(now < self._lowest) @ BITS + (now > self._highest) @ (BITS << 4)]
+
+
+def make_masks(kind: str | int, actions: Actions) -> Masks:
+    """Raises: ValueError for actions of which none is ever illegal."""
+    if actions.choices is None:
+        raise ValueError(
+            f"masks is true and actions is {kind!r}, set points of which all are legal: use actions 9, 81 or 'multi', "
+            "or leave masks out"
+        )
+    return Masks(actions.choices)

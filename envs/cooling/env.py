@@ -16,7 +16,7 @@ from keel.envs.cooling.signals import load_signals
 from keel.envs.cooling.weather import load_weather, warmer
 from keel.envs.cooling.workload import load_workload
 from keel.envs.errors import closest
-from keel.envs.protocol import Array
+from keel.envs.protocol import ACTION_MASK, Array, Observation
 
 if TYPE_CHECKING:
     import pygame
@@ -82,6 +82,11 @@ class DataCenterCooling:
     | +8-11 | inlets of the four groups of racks                        | degC, (24) / 3                 |
     | +12   | air supplied beside what the racks draw, less 1           | share, times 5                 |
 
+    With `masks`, a Dict of this ("observation") and of the legal actions ("action_mask", MultiBinary, 1 = legal), for
+    `actions` 9, 81 or "multi" (there three bits a set point). Not legal is what would move a set point that is at its
+    bound already; a move that the bound shortens is, and so is keeping all. The mask speaks of the agent's own moves: the
+    shield and the controllers do not heed it.
+
     The load of a step is seen when the step is over: nobody acts on a jump before it has happened.
 
     With `sensors` "real" all temperatures of water and of the halls' air are reported ten minutes late, with noise (0.3
@@ -112,7 +117,8 @@ class DataCenterCooling:
         weather: a site of `weather.SITES`, "any" of them by chance, or an EPW file.
         workload: "synthetic" or a CSV file with utilisation every five minutes. price, carbon: see `signals`.
         days: of an episode. week: 0 to 51 of the year; by default any day.
-        halls: 1 to 8. actions: "box", 9, 81 or "multi". sensors: "perfect" or "real".
+        halls: 1 to 8. actions: "box", 9, 81 or "multi". masks: whether legal actions are part of the observation.
+        sensors: "perfect" or "real".
         objective: "energy", "cost", "carbon" or "water". reward: "relative" or "raw".
         excess_weight, soft_limit (degC), move_weight: of the reward.
         fault: a name of `faults.FAULTS`, "any" or "none".
@@ -139,6 +145,7 @@ class DataCenterCooling:
         week: int | None = None,
         halls: int = 1,
         actions: str | int = "box",
+        masks: bool = False,
         sensors: str = "perfect",
         objective: str = "energy",
         reward: str = "relative",
@@ -166,7 +173,8 @@ class DataCenterCooling:
         self._perfect = one_of("sensors", sensors, ("perfect", "real")) == "perfect"
         self._actions = make_actions(actions, self.halls)
         self.action_space = self._actions.space
-        self.observation_space = spaces.Box(-np.inf, np.inf, (observation_size(self.halls),), np.float32)
+        self._masks = action_kinds.make_masks(actions, self._actions) if flag("masks", masks) else None
+        self.observation_space = self._observation_space()
         self.state_size = layout.state_size(self.halls, self.days)
         self.episode_steps = layout.STEPS_PER_DAY * self.days
         self.table = np.zeros((step.REFERENCE_LOADS, step.REFERENCE_WET_BULBS, 4))  # of bound.py's table controller
@@ -187,6 +195,12 @@ class DataCenterCooling:
         self.settings[batch.LAST_CELSIUS] = last
         self._set_limits((supply_most, chilled_most, lift_most, air_margin))
         self.reference = assets.reference_table()
+
+    def _observation_space(self) -> spaces.Space[Any]:
+        vector = spaces.Box(-np.inf, np.inf, (observation_size(self.halls),), np.float32)
+        if self._masks is None:
+            return vector
+        return spaces.Dict({"observation": vector, ACTION_MASK: spaces.MultiBinary(self._masks.size)})
 
     def _set_limits(self, given: tuple[float | None, ...]) -> None:
         """The limits of B2, or those of B3: given, or tuned for the climate."""
@@ -238,10 +252,12 @@ class DataCenterCooling:
         tables = (self.settings, self.reference, self.table)
         batch.step_batch(state, targets, self.halls, self.days, *tables, reward, terminated, metrics)
 
-    def observe(self, state: Array) -> Array:
+    def observe(self, state: Array) -> Observation:
         out = np.empty((len(state), observation_size(self.halls)), np.float32)
         observe(state, self.halls, self.days, self._perfect, out)
-        return out
+        if self._masks is None:
+            return out
+        return {ACTION_MASK: self._masks.of(state), "observation": out}  # in the order of the space
 
     @cached_property
     def panel(self) -> Panel:

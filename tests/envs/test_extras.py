@@ -9,12 +9,14 @@ from keel.envs.vector import make_vec
 
 FAMILIES = [
     ("ALE/Pong-v5", "ale_py", (4, 84, 84), np.uint8),
-    ("MiniGrid-DoorKey-5x5-v0", "minigrid", (7, 7, 3), np.uint8),
+    ("MiniGrid-DoorKey-5x5-v0", "minigrid", (7, 7, 20), np.bool_),
+    ("BabyAI-GoToRedBall-v0", "minigrid", (7, 7, 20), np.bool_),
+    ("MinAtar/SpaceInvaders-v0", "minatar", (10, 10, 6), np.bool_),
     ("HalfCheetah-v5", "mujoco", (17,), np.float64),
 ]
 
 
-@pytest.mark.parametrize(("env_id", "module", "shape", "dtype"), FAMILIES, ids=[row[1] for row in FAMILIES])
+@pytest.mark.parametrize(("env_id", "module", "shape", "dtype"), FAMILIES, ids=[row[0] for row in FAMILIES])
 def test_preprocessed_and_exactly_restored(env_id: str, module: str, shape: tuple[int, ...], dtype: type) -> None:
     pytest.importorskip(module, exc_type=ImportError)
     original, restored = make_vec(env_id, 2), make_vec(env_id, 2)

@@ -78,6 +78,7 @@ def test_bad_arguments_are_refused(argument: dict[str, Any], message: str) -> No
         ("ALE/Pong-v5", "ale_py", "atari"),
         ("BreakoutNoFrameskip-v4", "ale_py", "atari"),
         ("MiniGrid-Empty-5x5-v0", "minigrid", "minigrid"),
+        ("MinAtar/Breakout-v0", "minatar", "minigrid"),
         ("LunarLander-v3", "gymnasium.envs.box2d", "box2d"),
         ("HalfCheetah-v5", "gymnasium.envs.mujoco", "mujoco"),
     ],
