@@ -24,7 +24,13 @@ class Decision(NamedTuple):
 
 
 class Agent(Protocol):
-    """Memory is passed in and out, so that evaluation never disturbs training."""
+    """Memory is passed in and out, so that evaluation never disturbs training.
+
+    Attributes:
+        network: a torch module whose state is all that acting needs.
+    """
+
+    network: Any
 
     def initial_memory(self, batch: int) -> Memory: ...
 
@@ -37,7 +43,11 @@ class Agent(Protocol):
         ...
 
     def update(self) -> Metrics:
-        """Learn from the data; the metrics are named `loss/…`, `policy/…` and so on."""
+        """Learn from the data; the metrics are named `loss/…`, `policy/…` and so on.
+
+        An agent that learns in many small steps gives {} until it is time for a row of metrics. Only then is it at a
+        boundary where `state_dict` is taken.
+        """
         ...
 
     def state_dict(self) -> State:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import math
 
+from keel.agents.agent import Metrics
+from keel.envs.errors import KeelError
+
 
 def at_least(minimum: float, **fields: float) -> None:
     """Raises ValueError for a field that is below `minimum` or not a finite number."""
@@ -24,3 +27,10 @@ def between(low: float, high: float, **fields: float) -> None:
     for name, value in fields.items():
         if not low <= value <= high:
             raise ValueError(f"{name} is {value}: it must lie between {low:g} and {high:g}")
+
+
+def check_finite(metrics: Metrics, updates: int, step: int) -> None:
+    """Raises KeelError for a metric that is nan or infinite, named with where it arose."""
+    for name, value in metrics.items():
+        if not math.isfinite(value):
+            raise KeelError(f"{name} is {value} in update {updates}, step {step}: training has diverged")

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 
 from keel.envs.protocol import Array
+from keel.envs.seeding import generator
 
 
 def correlated(noise: Array, correlation: float) -> Array:
@@ -20,3 +23,40 @@ def correlated(noise: Array, correlation: float) -> Array:
     for t in range(1, len(noise)):
         result[t] = correlation * result[t - 1] + np.sqrt(1 - correlation**2) * noise[t]
     return result
+
+
+class Blocks:
+    """Random rows, drawn a block at a time; each is a function of seed, purpose and its number alone, so that a run
+    that resumes draws the same ones and no state of a generator is kept.
+
+    Args: draw: (generator, rows) -> [rows ...].
+    """
+
+    ROWS = 64
+
+    def __init__(self, seed: int, purpose: str, draw: Callable[[np.random.Generator, int], Array]) -> None:
+        self._seed, self._purpose, self._draw = seed, purpose, draw
+        self._number = -1
+        self._block = np.empty(0)
+
+    def row(self, index: int) -> Array:
+        number, offset = divmod(index, self.ROWS)
+        if number != self._number:
+            self._block = self._draw(generator(self._seed, self._purpose, number), self.ROWS)
+            self._number = number
+        return self._block[offset]
+
+
+def epsilon_greedy(preferences: Array, mask: Array | None, chance: Array | None, epsilon: float) -> Array:
+    """Choices [B]: with probability epsilon any legal action, else the preferred one.
+
+    Args:
+        preferences: [B A]; mask: [B A] True = legal, or None.
+        chance: [B 1 + A] uniform in [0, 1): the first number decides whether to explore, the others order the actions;
+            None: greedy.
+    """
+    if chance is not None:
+        preferences = np.where(chance[:, :1] < epsilon, chance[:, 1:], preferences)
+    if mask is not None:
+        preferences = np.where(mask, preferences, -np.inf)
+    return preferences.argmax(axis=-1)

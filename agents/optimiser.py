@@ -31,11 +31,7 @@ class FlatAdam:
         self.learning_rate = learning_rate
         self.max_gradient_norm = max_gradient_norm
         self.epsilon = epsilon
-        self.parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
-        self.vector = torch.cat([parameter.detach().flatten() for parameter in self.parameters])
-        views = self.vector.split([parameter.numel() for parameter in self.parameters])
-        for parameter, view in zip(self.parameters, views, strict=True):
-            parameter.data = view.view_as(parameter)
+        self.parameters, self.vector = flat_parameters(network)
         self.mean = torch.zeros_like(self.vector)
         self.square = torch.zeros_like(self.vector)
         self.steps = 0
@@ -64,6 +60,16 @@ class FlatAdam:
         self.mean.copy_(state["mean"])
         self.square.copy_(state["square"])
         self.steps = state["steps"]
+
+
+def flat_parameters(network: nn.Module) -> tuple[list[nn.Parameter], Tensor]:
+    """The trainable parameters of `network` and the one vector that they become views of."""
+    parameters = [parameter for parameter in network.parameters() if parameter.requires_grad]
+    vector = torch.cat([parameter.detach().flatten() for parameter in parameters])
+    views = vector.split([parameter.numel() for parameter in parameters])
+    for parameter, view in zip(parameters, views, strict=True):
+        parameter.data = view.view_as(parameter)
+    return parameters, vector
 
 
 def scheduled(start: float, schedule: Literal["constant", "linear"], progress: float) -> float:

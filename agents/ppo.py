@@ -13,12 +13,11 @@ from torch import Tensor
 
 from keel.agents.agent import Decision, Memory, Metrics
 from keel.agents.buffers import Rollout, check_minibatch_size, select
-from keel.agents.checks import at_least, between, positive
+from keel.agents.checks import at_least, between, check_finite, positive
 from keel.agents.exploration import correlated
 from keel.agents.optimiser import FlatAdam, scheduled
 from keel.agents.returns import explained_variance, gae
 from keel.agents.reward_scale import RewardScale
-from keel.envs.errors import KeelError
 from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed, generator
 from keel.networks.actor_critic import ActorCritic
@@ -219,11 +218,7 @@ class PPO:
             "policy/clip_range": clip_range,
         }
         result["policy/gradient_steps"] = float(len(rows))
-        for name, value in result.items():
-            if not np.isfinite(value):
-                raise KeelError(
-                    f"{name} is {value} in update {self.updates}, step {self.global_step}: training has diverged"
-                )
+        check_finite(result, self.updates, self.global_step)
         return result
 
     @torch.no_grad()

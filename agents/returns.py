@@ -45,6 +45,40 @@ def gae(
     return advantage
 
 
+def lambda_returns(
+    reward: Array,
+    next_value: Array,
+    terminated: Array,
+    truncated: Array,
+    *,
+    gamma: float,
+    lambda_: float,
+) -> Array:
+    """Lambda returns of greedy values, cut where exploration is not (Peng's).
+
+        G_t = r_t + gamma * ((1 - lambda) * V_{t+1} + lambda * G_{t+1}),  V = max_a Q
+
+    Where the world terminated, G_t = r_t; where the episode was truncated, and after the last step, G_{t+1} is V_{t+1}.
+
+    Args:
+        reward, terminated, truncated: [T B].
+        next_value: [T B] greedy value of the observation that followed, of the same episode.
+
+    Returns:
+        [T B].
+
+    Source: Peng and Williams 1996, Incremental multi-step Q-learning; as in Gallici et al. 2024, eq. 8.
+    """
+    following = next_value * ~terminated
+    goes_on = lambda_ * ~(terminated | truncated)
+    result = np.empty_like(reward)
+    carried = following[-1]
+    for t in range(len(reward) - 1, -1, -1):
+        carried = reward[t] + gamma * (following[t] + goes_on[t] * (carried - following[t]))
+        result[t] = carried
+    return result
+
+
 def explained_variance(estimate: Array, target: Array) -> float:
     """1 - Var(target - estimate) / Var(target): 1 is perfect, 0 no better than the mean; 0 for a constant target."""
     variance = float(np.var(target))

@@ -40,7 +40,7 @@ class ActorCritic(nn.Module):
         self.actions = ActionSpace(action_space)
         self.encoder = Encoder(observation_space, normalise=normalise_observation)
         if self.encoder.has_mask:
-            _check_mask(observation_space, self.actions)
+            check_mask(observation_space, self.actions)
         self.actor = build_backbone(self.encoder.shape, config)
         self.critic = None if config.shared else build_backbone(self.encoder.shape, config)
         if self.critic is not None and self.actor.initial_state(1):
@@ -101,7 +101,8 @@ class ActorCritic(nn.Module):
         return distribution, self.value(features)
 
 
-def _check_mask(observation_space: spaces.Space[Any], actions: ActionSpace) -> None:
+def check_mask(observation_space: spaces.Space[Any], actions: ActionSpace) -> None:
+    """Raises ValueError where the world reports legal actions in a form that does not fit its actions."""
     if actions.continuous:
         raise ValueError(f"the world reports an {ACTION_MASK}, and its actions are {actions.space}: a Box has none")
     assert isinstance(observation_space, spaces.Dict)

@@ -33,6 +33,8 @@ class MLPConfig:
     hidden: tuple[int, ...] = (64, 64)
     """Width of each hidden layer."""
     activation: Literal["tanh", "relu", "silu"] = "tanh"
+    layer_norm: bool = False
+    """Normalise each layer's sums over its units before the activation (Ba et al. 2016)."""
     shared: bool = False
     """Whether actor and critic share one backbone."""
 
@@ -46,12 +48,15 @@ class CNNConfig:
     """Convolutions, for images."""
 
     kind: ClassVar[str] = "cnn"
-    variant: Literal["nature", "impala"] = "nature"
-    """`nature`: the three layers of Mnih et al. 2015. `impala`: the 15-layer residual network of Espeholt et al. 2018."""
+    variant: Literal["nature", "impala", "small"] = "nature"
+    """`nature`: the three layers of Mnih et al. 2015. `impala`: the 15-layer residual network of Espeholt et al. 2018.
+    `small`: 3x3 convolutions for grids of ten or so cells a side (Young and Tian 2019 have one of 16 channels)."""
     channels: tuple[int, ...] = (32, 64, 64)
-    """Channels of each layer (nature) or of each residual section (impala; the paper has 16 32 32)."""
+    """Channels of each layer (nature, small) or of each residual section (impala; the paper has 16 32 32)."""
     features: int = 512
     """Width of the fully connected layer after the convolutions."""
+    layer_norm: bool = False
+    """Normalise each layer's sums before the activation, over all channels and places (small alone)."""
     shared: bool = True
     """Whether actor and critic share one backbone."""
 
@@ -64,6 +69,8 @@ class CNNConfig:
             )
         if self.features < 1:
             raise ValueError(f"backbone.features is {self.features}: it must be at least 1")
+        if self.layer_norm and self.variant != "small":
+            raise ValueError(f"backbone.layer_norm is for --backbone.variant small, and this is {self.variant}")
 
 
 BackboneConfig: TypeAlias = MLPConfig | CNNConfig

@@ -7,6 +7,8 @@ from keel.networks.cnn import CNN
 from keel.networks.mlp import MLP
 
 SMALLEST_NATURE_SIDE = 36  # pixels, so that its three convolutions leave at least one
+LARGEST_SMALL_SIDE = 16  # cells of a grid, as MinAtar and MiniGrid have them
+SMALLEST_SMALL_SIDE = 5  # for two layers of 3x3
 
 
 def build_backbone(shape: tuple[int, ...], config: BackboneConfig) -> Backbone:
@@ -36,4 +38,6 @@ def default_backbone(shape: tuple[int, ...]) -> BackboneConfig:
         return MLPConfig()
     if min(shape[1:]) >= SMALLEST_NATURE_SIDE:
         return CNNConfig()
+    if min(shape[1:]) >= SMALLEST_SMALL_SIDE and max(shape[1:]) <= LARGEST_SMALL_SIDE:
+        return CNNConfig(variant="small", channels=(16, 32), features=128)
     return CNNConfig(variant="impala", channels=(16, 32, 32), features=256)  # as Espeholt et al. 2018 have it

@@ -1,4 +1,4 @@
-"""Convolutional backbones for images: Nature-DQN (Mnih et al. 2015) and the IMPALA residual network."""
+"""Convolutional backbones for images: Nature-DQN (Mnih et al. 2015), the IMPALA residual network, and a small one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,18 @@ class CNN(nn.Module):
 
     def __init__(self, image_shape: tuple[int, int, int], config: CNNConfig) -> None:
         super().__init__()
-        build = nature_layers if config.variant == "nature" else impala_layers
-        self.convolutions = build(image_shape[0], config.channels)
+        match config.variant:
+            case "nature":
+                self.convolutions = nature_layers(image_shape[0], config.channels)
+            case "impala":
+                self.convolutions = impala_layers(image_shape[0], config.channels)
+            case "small":
+                self.convolutions = small_layers(image_shape[0], config.channels, config.layer_norm)
         self.image_shape = image_shape
         self.feature_shape = self._map_shape(config.variant)
         channels, height, width = self.feature_shape
         self.project = orthogonal(nn.Linear(channels * height * width, config.features))
+        self.project_norm = nn.LayerNorm(config.features) if config.layer_norm else nn.Identity()
         self.features = config.features
 
     def _map_shape(self, variant: str) -> tuple[int, int, int]:
@@ -50,7 +56,7 @@ class CNN(nn.Module):
     def forward(self, observation: Tensor, state: Memory, is_first: Tensor) -> tuple[Tensor, Memory]:
         time, batch = observation.shape[:2]
         features = self.feature_map(observation.flatten(0, 1)).flatten(1)
-        return torch.relu(self.project(features)).unflatten(0, (time, batch)), state
+        return torch.relu(self.project_norm(self.project(features))).unflatten(0, (time, batch)), state
 
 
 def nature_layers(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
@@ -64,6 +70,18 @@ def nature_layers(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
         orthogonal(nn.Conv2d(second, third, 3, stride=1)),
         nn.ReLU(),
     )
+
+
+def small_layers(inputs: int, channels: tuple[int, ...], layer_norm: bool) -> nn.Sequential:
+    """Young and Tian 2019, MinAtar, section 3: 3x3 convolutions of stride 1 without padding."""
+    layers: list[nn.Module] = []
+    for outputs in channels:
+        layers.append(orthogonal(nn.Conv2d(inputs, outputs, 3)))
+        if layer_norm:
+            layers.append(nn.GroupNorm(1, outputs))
+        layers.append(nn.ReLU())
+        inputs = outputs
+    return nn.Sequential(*layers)
 
 
 def impala_layers(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:

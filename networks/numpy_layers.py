@@ -28,8 +28,21 @@ def _numpy_layer(module: nn.Module) -> Layer | None:
         case nn.Linear() if module.weight.device.type == "cpu" and max(module.weight.shape) <= MAX_WIDTH:
             weight, bias = module.weight.detach().numpy().T, module.bias.detach().numpy()
             return lambda x: x @ weight + bias
+        case nn.LayerNorm() if module.weight.device.type == "cpu":
+            return _layer_norm(module)
         case nn.Tanh():
             return np.tanh
         case nn.ReLU():
             return lambda x: np.maximum(x, 0)
     return None
+
+
+def _layer_norm(module: nn.LayerNorm) -> Layer:
+    weight, bias, epsilon = module.weight.detach().numpy(), module.bias.detach().numpy(), module.eps
+
+    def normalise(x: Array) -> Array:
+        centred = x - x.mean(axis=-1, keepdims=True)
+        variance = np.square(centred).mean(axis=-1, keepdims=True)
+        return centred / np.sqrt(variance + epsilon) * weight + bias
+
+    return normalise

@@ -160,7 +160,7 @@ def without_mask(space: spaces.Space[Any]) -> tuple[spaces.Space[Any], bool]:
 
 
 def channels_come_last(shape: tuple[int, ...]) -> bool:
-    """Whether an image shape reads H W C: by its two equal sides, otherwise because the last axis is the smallest."""
+    """Whether an image shape reads H W C: by its two equal sides, otherwise because the last axis is not the larger one."""
     if (shape[0] == shape[1]) != (shape[1] == shape[2]):
         return shape[0] == shape[1]
-    return shape[2] < shape[0]
+    return shape[2] <= shape[0]

@@ -9,8 +9,12 @@ import torch
 from gymnasium import spaces
 
 from keel.agents.agent import Agent, Memory
-from keel.agents.ppo import PPO
+from keel.agents.dqn import DQN, DQNConfig
+from keel.agents.ppo import PPO, PPOConfig
+from keel.agents.pqn import PQN, PQNConfig
+from keel.agents.replay import FrameStack
 from keel.envs.errors import KeelError
+from keel.envs.make import frame_stack_of
 from keel.envs.protocol import Array, Observation, State, VecEnv
 from keel.envs.vector import make_vec
 from keel.runners import checkpoint
@@ -57,26 +61,51 @@ def make_agent(
     device: torch.device,
 ) -> Agent:
     """The agent of a run, before its first step."""
-    return PPO(
-        observation_space,
-        action_space,
-        num_envs=settings.training.num_envs,
-        total_steps=settings.training.total_steps,
-        config=settings.hyperparameters,
-        backbone=settings.backbone,
-        seed=settings.seed,
-        device=device,
-    )
+    common: dict[str, Any] = {
+        "num_envs": settings.training.num_envs,
+        "total_steps": settings.training.total_steps,
+        "backbone": settings.backbone,
+        "seed": settings.seed,
+        "device": device,
+    }
+    match settings.hyperparameters:
+        case PPOConfig() as config:
+            return PPO(observation_space, action_space, config=config, **common)
+        case PQNConfig() as config:
+            return PQN(observation_space, action_space, config=config, **common)
+        case DQNConfig() as config:
+            stacked = frame_stack_of(settings.env, settings.training.frame_stack, observation_space)
+            frames = None if stacked is None else FrameStack(*stacked)
+            return DQN(observation_space, action_space, config=config, frames=frames, **common)
 
 
 def load_agent_state(agent: Agent, state: State) -> None:
-    """Give `agent` the state of a checkpoint.
+    """Give `agent` the whole state of a snapshot, to train on.
 
     Raises:
         CheckpointError: a table of the weights whose shapes do not fit.
     """
-    checkpoint.check_shapes({"network": agent.state_dict()["network"]}, {"network": state["network"]})
+    _check_network(agent, state)
     agent.load_state_dict(state)
+
+
+def policy_state(agent: Agent) -> State:
+    """Of an agent's state what acting needs: the network alone."""
+    return {"network": dict(agent.network.state_dict())}
+
+
+def load_policy_state(agent: Agent, state: State) -> None:
+    """Give `agent` the network of any checkpoint, to act with.
+
+    Raises:
+        CheckpointError: a table of the weights whose shapes do not fit.
+    """
+    _check_network(agent, state)
+    agent.network.load_state_dict(state["network"])
+
+
+def _check_network(agent: Agent, state: State) -> None:
+    checkpoint.check_shapes(policy_state(agent), {"network": state["network"]})
 
 
 class Policy:
@@ -131,5 +160,5 @@ def load_policy(
         agent = make_agent(settings, worlds.observation_space, worlds.action_space, device=pick_device(device))
     finally:
         worlds.close()
-    load_agent_state(agent, saved.state["agent"])
+    load_policy_state(agent, saved.state["agent"])
     return Policy(agent, settings, saved)

@@ -22,6 +22,12 @@ from keel.runners.provenance import describe_environment
 BENCHMARKS = {
     "ppo-throughput": "environment steps per second of PPO beside Stable-Baselines3",
     "ppo-learning": "what PPO reaches on each preset and how long it takes, several seeds",
+    "dqn-throughput": "environment steps per second of DQN beside Stable-Baselines3",
+    "dqn-learning": "what DQN and PQN reach on each preset and how long it takes, several seeds",
+    "dqn-comparison": "DQN beside the DQN and the PPO of Stable-Baselines3 in the same worlds for the same steps",
+    "dqn-ablation": "what each part of Rainbow is worth on two MinAtar games",
+    "dqn-memory": "what a million Atari transitions take of the memory of a process",
+    "dqn-cooling-held-out": "DQN on weather and load that it never saw, beside controllers and what is achievable",
     "cooling-throughput": "environment steps per second of the cooling world, one thread",
     "cooling-validation": "the cooling world's physics beside their sources",
     "cooling-held-out": "PPO on weather and load that it never saw, beside controllers and what is achievable",

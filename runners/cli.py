@@ -18,7 +18,13 @@ COMMANDS = {
     "envs": ("commands:envs", "the worlds that can be trained on"),
     "benchmark": ("benchmark:main", "measure speed and learning beside Stable-Baselines3"),
 }
-AGENTS = {"ppo": "train_ppo:main"}
+AGENTS = {
+    "ppo": "train_ppo:main",
+    "dqn": "train_dqn:main",
+    "dqn-2015": "train_dqn:main_2015",
+    "rainbow": "train_dqn:main_rainbow",
+    "pqn": "train_dqn:main_pqn",
+}
 DRAWING = {*AGENTS.values(), COMMANDS["watch"][0]}
 
 USAGE = """usage: keel COMMAND …

@@ -33,8 +33,8 @@ class Loop:
         self.is_first = np.ones(self.envs.num_envs, bool)
 
     def run(self, total_steps: int, on_update: Callable[[Metrics], bool]) -> None:
-        """Train to the first update at or after `total_steps`, or until `on_update`, called with each update's
-        metrics, returns True."""
+        """Train to the first row of metrics at or after `total_steps`, or until `on_update`, called with each row,
+        returns True."""
         finished = self.global_step >= total_steps
         while not finished:
             decision = self.agent.act(self.observation, self.memory, self.is_first, explore=True)
@@ -44,8 +44,8 @@ class Loop:
             self.observation, self.memory = step.observation, decision.memory
             self.is_first = step.terminated | step.truncated
             self.global_step += self.envs.num_envs
-            if enough:
-                stop = on_update(self.agent.update() | self.episodes.collect())
+            if enough and (metrics := self.agent.update()):
+                stop = on_update(metrics | self.episodes.collect())
                 finished = stop or self.global_step >= total_steps
 
     def state_dict(self) -> State:

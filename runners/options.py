@@ -13,11 +13,10 @@ import tyro
 
 from keel.envs.errors import KeelError
 from keel.networks.backbone import BACKBONES
-from keel.networks.build import default_backbone
 from keel.networks.observations import Encoder
 from keel.runners.files import read_json
-from keel.runners.presets import PRESETS, Preset, find_preset
-from keel.runners.settings import AGENTS, Settings, Training, known, read
+from keel.runners.presets import PRESETS, find_preset, plain_preset
+from keel.runners.settings import Preset, Settings, Training, known, read
 
 EPILOGUE = (
     "--env ID chooses the world, and --env.NAME VALUE sets an option of it, such as --env.gravity -3.5. "
@@ -194,7 +193,7 @@ def _plain_preset(agent: str, env: str, world: Training) -> Preset:
         shape = Encoder(worlds.observation_space, normalise=False).shape
     finally:
         worlds.close()
-    return Preset(Training(), AGENTS[agent](), default_backbone(shape))
+    return plain_preset(agent, shape)
 
 
 def _options_type(defaults: Settings) -> Any:

@@ -1,152 +1,70 @@
-"""One table of settings known to work: (agent, world) -> training, hyperparameters, backbone.
-
-What they reach stands in results/benchmarks/ppo-learning.md.
-"""
+"""One table of settings known to work: (agent, world) -> training, hyperparameters, backbone."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any
 
-from keel.agents.ppo import PPOConfig
-from keel.networks.backbone import BackboneConfig, MLPConfig
-from keel.runners.settings import Training
+from keel.agents.dqn import DQNConfig
+from keel.agents.schedule import Schedule
+from keel.networks.backbone import BackboneConfig, CNNConfig, MLPConfig
+from keel.networks.build import default_backbone
+from keel.runners.presets_dqn import DQN_PRESETS, PQN_PRESETS
+from keel.runners.presets_ppo import PPO_PRESETS
+from keel.runners.settings import AGENTS, Hyperparameters, Preset, Training
+
+# What makes DQN one of its kin, whatever the world: the paper of 2015 has none of the later parts, Rainbow all.
+DQN_KIN: dict[str, dict[str, Any]] = {
+    "dqn-2015": {
+        "double": False,
+        "dueling": False,
+        "n_step": 1,
+        "prioritised": False,
+        "distribution": "none",
+        "noisy": False,
+    },
+    "rainbow": {
+        "double": True,
+        "dueling": True,
+        "n_step": 3,
+        "prioritised": True,
+        "distribution": "categorical",
+        "noisy": True,
+        "epsilon": Schedule(0.0, 0.0),
+    },
+}
 
 
-class Preset(NamedTuple):
-    training: Training
-    hyperparameters: PPOConfig
-    backbone: BackboneConfig = MLPConfig()
+def _kin(agent: str, preset: Preset) -> Preset:
+    assert isinstance(preset.hyperparameters, DQNConfig)
+    return preset._replace(hyperparameters=dataclasses.replace(preset.hyperparameters, **DQN_KIN[agent]))
 
-
-CART_POLE = Preset(
-    Training(total_steps=100_000, num_envs=32, evaluate_every=2_048),
-    PPOConfig(
-        num_steps=32,
-        epochs=6,
-        minibatch_size=256,
-        learning_rate=2e-3,
-        learning_rate_schedule="linear",
-        gamma=0.98,
-        gae_lambda=0.8,
-    ),
-)
-
-# A discount near 1, so that landing is worth more than hovering; scaled rewards let it learn three times as fast.
-LUNAR_LANDER = Preset(
-    Training(total_steps=600_000, num_envs=32, evaluate_every=16_384, evaluate_episodes=30),
-    PPOConfig(
-        num_steps=128,
-        epochs=6,
-        minibatch_size=256,
-        learning_rate=1e-3,
-        learning_rate_schedule="linear",
-        gamma=0.999,
-        gae_lambda=0.98,
-        entropy_coefficient=0.01,
-        normalise_reward=True,
-    ),
-)
-
-# The best set points follow load and weather within minutes: a short discount, and much experience of many weeks.
-COOLING = Preset(
-    Training(
-        total_steps=12_000_000,
-        num_envs=128,
-        evaluate_every=1_000_000,
-        evaluate_episodes=26,
-        checkpoint_every=2_000_000,
-    ),
-    PPOConfig(
-        num_steps=64,
-        epochs=4,
-        minibatch_size=1024,
-        learning_rate=1e-3,
-        learning_rate_schedule="linear",
-        gamma=0.95,
-        gae_lambda=0.9,
-        initial_log_std=-1.0,
-    ),
-)
 
 PRESETS: dict[tuple[str, str], Preset] = {
-    ("ppo", "keel/DataCenterCooling-v0"): COOLING,
-    ("ppo", "keel/DataCenterCoolingDiscrete-v0"): COOLING,
-    ("ppo", "keel/DataCenterCoolingPO-v0"): COOLING,
-    ("ppo", "keel/DataCenterCoolingMultiHall-v0"): COOLING,
-    ("ppo", "keel/DataCenterCoolingFaults-v0"): COOLING,
-    ("ppo", "CartPole-v1"): CART_POLE,
-    ("ppo", "keel/CartPole-v0"): CART_POLE,
-    ("ppo", "Acrobot-v1"): Preset(
-        Training(total_steps=200_000, num_envs=8, evaluate_every=8_192, evaluate_episodes=40),
-        PPOConfig(
-            num_steps=128,
-            epochs=6,
-            minibatch_size=256,
-            learning_rate=1e-3,
-            learning_rate_schedule="linear",
-            gae_lambda=0.94,
-            normalise_observation=True,
-        ),
-    ),
-    ("ppo", "MountainCar-v0"): Preset(
-        Training(total_steps=1_000_000, num_envs=32, evaluate_every=16_384, evaluate_episodes=40),
-        PPOConfig(
-            num_steps=32,
-            epochs=6,
-            minibatch_size=256,
-            learning_rate=1e-3,
-            gae_lambda=0.98,
-            normalise_observation=True,
-            normalise_reward=True,
-        ),
-    ),
-    # Noise that swings rocks the car up the hill in the first rollouts; trembling noise never does.
-    ("ppo", "MountainCarContinuous-v0"): Preset(
-        Training(total_steps=50_000, num_envs=16, evaluate_every=8_192),
-        PPOConfig(
-            num_steps=256,
-            epochs=6,
-            minibatch_size=256,
-            learning_rate=1e-3,
-            gamma=0.999,
-            normalise_observation=True,
-            normalise_reward=True,
-            noise_correlation=0.95,
-        ),
-    ),
-    # A short discount (ten steps or so) suits a pendulum that swings up within fifty.
-    ("ppo", "Pendulum-v1"): Preset(
-        Training(total_steps=100_000, num_envs=8, evaluate_every=10_240, evaluate_episodes=100),
-        PPOConfig(
-            num_steps=256,
-            epochs=10,
-            minibatch_size=64,
-            learning_rate=1e-3,
-            learning_rate_schedule="linear",
-            gamma=0.9,
-            normalise_reward=True,
-        ),
-    ),
-    ("ppo", "LunarLander-v3"): LUNAR_LANDER,
-    ("ppo", "LunarLanderContinuous-v3"): LUNAR_LANDER._replace(
-        hyperparameters=dataclasses.replace(LUNAR_LANDER.hyperparameters, entropy_coefficient=0.0)
-    ),
-    ("ppo", "BipedalWalker-v3"): Preset(
-        Training(total_steps=1_500_000, num_envs=32, evaluate_every=65_536, evaluate_episodes=20),
-        PPOConfig(
-            num_steps=256,
-            epochs=8,
-            minibatch_size=512,
-            learning_rate=5e-4,
-            learning_rate_schedule="linear",
-            normalise_observation=True,
-            normalise_reward=True,
-        ),
-    ),
+    **{("ppo", env): preset for env, preset in PPO_PRESETS.items()},
+    **{("dqn", env): preset for env, preset in DQN_PRESETS.items()},
+    **{(agent, env): _kin(agent, preset) for agent in DQN_KIN for env, preset in DQN_PRESETS.items()},
+    **{("pqn", env): preset for env, preset in PQN_PRESETS.items()},
 }
 
 
 def find_preset(agent: str, env_id: str) -> Preset | None:
     """The settings known to work for this agent in this world, or None."""
     return PRESETS.get((agent, env_id))
+
+
+def plain_preset(agent: str, shape: tuple[int, ...]) -> Preset:
+    """Defaults for a world without a preset, whose encoded observations have this shape."""
+    hyperparameters: Hyperparameters = AGENTS[agent](**DQN_KIN.get(agent, {}))
+    return Preset(Training(), hyperparameters, plain_backbone(agent, shape))
+
+
+def plain_backbone(agent: str, shape: tuple[int, ...]) -> BackboneConfig:
+    """The usual backbone; rectified and wider for Q-learning, and with layer norm, which PQN needs, where it can be."""
+    backbone = default_backbone(shape)
+    match backbone:
+        case MLPConfig() if agent != "ppo":
+            return MLPConfig(hidden=(128, 128), activation="relu", layer_norm=agent == "pqn")
+        case CNNConfig(variant="small"):
+            return dataclasses.replace(backbone, layer_norm=agent == "pqn")
+    return backbone

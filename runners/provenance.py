@@ -15,7 +15,7 @@ REDACTED = "[redacted]"
 
 DISTRIBUTIONS = (
     "keel-rl", "torch", "numpy", "gymnasium", "numba", "safetensors", "stable-baselines3", "pygame-ce", "av", "wandb",
-    "box2d", "ale-py", "mujoco", "minigrid", "envpool",
+    "box2d", "ale-py", "mujoco", "minigrid", "minatar", "envpool",
 )  # fmt: skip
 
 SECRET_WORDS = {"key", "apikey", "token", "secret", "password", "passwd"}

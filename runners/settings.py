@@ -8,17 +8,27 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal, TypeVar, Union
+from typing import Any, Literal, NamedTuple, TypeAlias, TypeVar, Union
 
 import tyro
 
 from keel.agents.checks import at_least
+from keel.agents.dqn import DQNConfig
 from keel.agents.ppo import PPOConfig
+from keel.agents.pqn import PQNConfig
 from keel.envs.errors import closest
-from keel.networks.backbone import BACKBONES, BackboneConfig
+from keel.networks.backbone import BACKBONES, BackboneConfig, MLPConfig
 from keel.runners.provenance import REDACTED
 
-AGENTS: dict[str, type[PPOConfig]] = {"ppo": PPOConfig}
+Hyperparameters: TypeAlias = PPOConfig | DQNConfig | PQNConfig
+
+AGENTS: dict[str, type[Hyperparameters]] = {
+    "ppo": PPOConfig,
+    "dqn": DQNConfig,
+    "dqn-2015": DQNConfig,  # the same algorithm with other switches: runners/presets.py
+    "rainbow": DQNConfig,
+    "pqn": PQNConfig,
+}
 
 T = TypeVar("T")
 
@@ -75,7 +85,7 @@ class Settings:
     env: str
     seed: int
     training: Training
-    hyperparameters: PPOConfig
+    hyperparameters: Hyperparameters
     backbone: BackboneConfig
 
     def __post_init__(self) -> None:
@@ -111,6 +121,14 @@ class Settings:
             hyperparameters=read(AGENTS[config["agent"]], config["hyperparameters"], "hyperparameters"),
             backbone=read(BACKBONES[known("backbone.kind", kind, BACKBONES)], backbone, "backbone"),
         )
+
+
+class Preset(NamedTuple):
+    """Settings that fit a world, whoever trains in it and with whatever seed."""
+
+    training: Training
+    hyperparameters: Hyperparameters
+    backbone: BackboneConfig = MLPConfig()
 
 
 def known(name: str, value: Any, among: Mapping[str, Any]) -> str:
@@ -161,6 +179,8 @@ def convert(hint: Any, value: Any, where: str) -> Any:
         return {
             name: item if item != REDACTED else convert(str, item, f"{where}.{name}") for name, item in value.items()
         }
+    if dataclasses.is_dataclass(hint):
+        return read(typing.cast(type, hint), value, where)
     expected = getattr(hint, "__name__", str(hint))
     hint_text = " without quotes" if hint in (int, float) and isinstance(value, str) else ""
     raise ValueError(f"{where} is {value!r}: expected {expected}{hint_text}")

@@ -10,7 +10,7 @@ from keel.agents.agent import Agent, Metrics
 from keel.envs.protocol import State, VecEnv
 from keel.envs.seeding import derive_seed
 from keel.runners import checkpoint
-from keel.runners.agents import make_worlds
+from keel.runners.agents import make_worlds, policy_state
 from keel.runners.console import Console
 from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
 from keel.runners.loop import Loop
@@ -124,7 +124,7 @@ class Trainer:
             self.evaluated_at = self.loop.global_step
             if self.best_return is None or evaluation.mean > self.best_return:
                 self.best_return = evaluation.mean
-                self.save(checkpoint.BEST, {"agent": self.loop.agent.state_dict()})
+                self.save(checkpoint.BEST, {"agent": policy_state(self.loop.agent)})
             if goal is not None and evaluation.mean >= goal:
                 self.solved = self.play("confirmation").mean >= goal
             savings = self.yardsticks.savings(evaluation, self.seed_of("selection"))

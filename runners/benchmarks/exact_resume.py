@@ -25,26 +25,39 @@ from keel.runners import cli
 from keel.runners.benchmark import markdown_table
 from keel.runners.run import Run
 
-ENVS = (
-    "CartPole-v1",
-    "LunarLander-v3",
-    "keel/CartPole-v0",
-    "keel/DataCenterCooling-v0",
-    "keel/DataCenterCoolingPO-v0",
-    "keel/DataCenterCoolingFaults-v0",
-)
 UPDATES_PER_SNAPSHOT, STEPS_PER_UPDATE = 2, 256
-OPTIONS = {
+COMMON = {
     "--total-steps": 6144,
     "--num-envs": 4,
-    "--num-steps": STEPS_PER_UPDATE // 4,
-    "--epochs": 4,
-    "--minibatch-size": 64,
     "--checkpoint-every": UPDATES_PER_SNAPSHOT * STEPS_PER_UPDATE,
     "--evaluate-every": 2048,
     "--evaluate-episodes": 4,
     "--video": False,
 }
+PPO = {"--num-steps": STEPS_PER_UPDATE // 4, "--epochs": 4, "--minibatch-size": 64}
+PQN = PPO
+# Its ring of replay is full after a sixth of the steps.
+DQN = {
+    "--replay-capacity": 1024,
+    "--learning-starts": 512,
+    "--batch-size": 32,
+    "--update-every": 8,
+    "--target-every": 20,
+    "--report-every": STEPS_PER_UPDATE,
+}
+OPTIONS: dict[str, dict[str, Any]] = {"ppo": PPO, "dqn": DQN, "rainbow": DQN, "pqn": PQN}
+CASES = (
+    ("ppo", "CartPole-v1"),
+    ("ppo", "LunarLander-v3"),
+    ("ppo", "keel/CartPole-v0"),
+    ("ppo", "keel/DataCenterCooling-v0"),
+    ("ppo", "keel/DataCenterCoolingPO-v0"),
+    ("ppo", "keel/DataCenterCoolingFaults-v0"),
+    ("dqn", "CartPole-v1"),
+    ("dqn", "keel/DataCenterCoolingDiscrete-v0"),
+    ("rainbow", "keel/CartPole-v0"),
+    ("pqn", "keel/CartPole-v0"),
+)
 AIM_EVERY = 3  # every third trial waits for a snapshot to begin, and is killed within it
 KILL_RESUME_EVERY = 4  # and every fourth resume is killed at a random moment, and resumed again
 POLL_SECONDS = 0.0002  # a snapshot takes milliseconds
@@ -66,26 +79,32 @@ class Reference(NamedTuple):
     seconds: float
 
 
-def run(*, trials: int = 20, envs: Sequence[str] = ENVS, seed: int = 0) -> dict[str, Any]:
-    """Kill and resume `trials` trainings in each world, and count those that end byte for byte as the reference.
+def run(*, trials: int = 20, agents: Sequence[str] = tuple(OPTIONS), seed: int = 0) -> dict[str, Any]:
+    """Kill and resume `trials` trainings of each agent in its worlds, and count those that end byte for byte as the
+    reference.
 
-    Compared are all checkpoints that a run leaves (weights, optimiser, counters, chance; last, one before, best) and
-    metrics.jsonl.
+    Compared are all checkpoints that a run leaves (weights, optimiser, replay, counters, chance; last, one before,
+    best) and metrics.jsonl.
 
     Args:
+        agents: these alone.
         seed: decides the moments of the kills, as far as a moment can be decided.
     """
     server = fork_server()
     with tempfile.TemporaryDirectory() as temporary:
-        rows = [_kill_and_resume(server, env, trials, random.Random(f"{seed} {env}"), Path(temporary)) for env in envs]
-    return {"options": OPTIONS, "seed": seed, "rows": rows}
+        rows = [
+            _kill_and_resume(server, agent, env, trials, random.Random(f"{seed} {agent} {env}"), Path(temporary))
+            for agent, env in CASES
+            if agent in agents
+        ]
+    return {"options": {"common": COMMON, **OPTIONS}, "seed": seed, "rows": rows}
 
 
 def table(result: Mapping[str, Any]) -> str:
-    header = ("world", "identical", "killed during a snapshot", "resumes killed too")
+    header = ("agent, world", "identical", "killed during a snapshot", "resumes killed too")
     rows = [
         [
-            row["env"],
+            f"{row['agent']}, {row['env']}",
             f"{row['identical']} of {row['trials']}",
             str(row["killed_during_snapshot"]),
             str(row["resumes_killed"]),
@@ -102,11 +121,14 @@ def fork_server() -> Any:
     return server
 
 
-def _kill_and_resume(server: Any, env: str, trials: int, chance: random.Random, folder: Path) -> dict[str, Any]:
-    """The row of one world."""
+def _kill_and_resume(
+    server: Any, agent: str, env: str, trials: int, chance: random.Random, folder: Path
+) -> dict[str, Any]:
+    """The row of one agent in one world."""
     start = time.perf_counter()
-    training = ["train", "ppo", "--env", env, *(part for name, value in OPTIONS.items() for part in (name, str(value)))]
-    path = folder / env.replace("/", "-")
+    options = COMMON | OPTIONS[agent]
+    training = ["train", agent, "--env", env, *(part for name, value in options.items() for part in (name, str(value)))]
+    path = folder / f"{agent}-{env.replace('/', '-')}"
     command = [sys.executable, "-P", "-m", "keel.runners.cli", *training, "--run-dir", str(path)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -117,6 +139,7 @@ def _kill_and_resume(server: Any, env: str, trials: int, chance: random.Random, 
         trial = Trial(server, training, path.with_name(f"{path.name}-{number:03d}"))
         runs.append(trial.run(reference, chance, number))
     return {
+        "agent": agent,
         "env": env,
         "trials": trials,
         "identical": sum(not row["different"] for row in runs),

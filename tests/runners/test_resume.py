@@ -37,13 +37,23 @@ SETTINGS: dict[str, Any] = {
     "evaluate_episodes": 3,
     "video": False,
 }
+# Rows of metrics at the same steps as PPO's, and a replay whose ring is full after a third of them.
+OF_PPO = ("num_steps", "epochs", "minibatch_size")
+DQN_SETTINGS = {name: value for name, value in SETTINGS.items() if name not in OF_PPO} | {
+    "replay_capacity": 256,
+    "learning_starts": 64,
+    "batch_size": 16,
+    "update_every": 8,
+    "target_every": 5,
+    "report_every": 128,
+}
 CARTPOLE = "keel/CartPole-v0"
 
 
-def command(env: str = CARTPOLE, **changes: Any) -> list[str]:
-    chosen = SETTINGS | changes
+def command(env: str = CARTPOLE, agent: str = "ppo", **changes: Any) -> list[str]:
+    chosen = (SETTINGS if agent in ("ppo", "pqn") else DQN_SETTINGS) | changes
     flags = [part for name, value in chosen.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-    return ["train", "ppo", "--env", env, *flags]
+    return ["train", agent, "--env", env, *flags]
 
 
 def whole(keel: Keel, path: Path, env: str = CARTPOLE, **changes: Any) -> dict[str, bytes]:
@@ -96,6 +106,14 @@ def server() -> Any:
         ("keel/DataCenterCooling-v0", {"env.days": 1}),
         ("keel/DataCenterCoolingPO-v0", {"env.days": 1}),
         ("keel/DataCenterCoolingFaults-v0", {"env.days": 1, "env.shield": True}),
+        (CARTPOLE, {"agent": "dqn"}),
+        (CARTPOLE, {"agent": "dqn-2015", "target_every": 1, "target_mix": 0.01}),
+        (CARTPOLE, {"agent": "dqn", "distribution": "quantile", "normalise_observation": True}),
+        (CARTPOLE, {"agent": "rainbow", "learning_rate_schedule": "linear"}),
+        (CARTPOLE, {"agent": "pqn", "normalise_observation": True}),
+        ("CartPole-v1", {"agent": "rainbow", "frame_stack": 3, "env.max_episode_steps": 7}),
+        ("keel/ProbeMaskedAction-v0", {"agent": "dqn"}),
+        ("keel/DataCenterCoolingDiscrete-v0", {"agent": "dqn", "env.days": 1, "replay_folder": "."}),
     ],
 )
 @pytest.mark.usefixtures("server")
@@ -123,10 +141,14 @@ def test_the_clock_goes_on_where_it_stopped(keel: Keel, tmp_path: Path) -> None:
     assert seconds == sorted(seconds)
 
 
-@pytest.mark.parametrize(("env", "trials"), [(CARTPOLE, 2), ("CartPole-v1", 1)])
-def test_kill_9_at_any_moment_leaves_no_trace(keel: Keel, tmp_path: Path, server: Any, env: str, trials: int) -> None:
+@pytest.mark.parametrize(
+    ("env", "agent", "trials"), [(CARTPOLE, "ppo", 2), ("CartPole-v1", "ppo", 1), (CARTPOLE, "rainbow", 2)]
+)
+def test_kill_9_at_any_moment_leaves_no_trace(
+    keel: Keel, tmp_path: Path, server: Any, env: str, agent: str, trials: int
+) -> None:
     chance = random.Random(env)
-    training = command(env, total_steps=3072)
+    training = command(env, agent, total_steps=3072)
     assert keel(*training, "--run-dir", tmp_path / "whole").code == 0
     reference = read_reference(tmp_path / "whole")
     rows = [Trial(server, training, tmp_path / f"run-{n}").run(reference, chance, n) for n in range(trials)]

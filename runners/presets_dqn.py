@@ -1,0 +1,181 @@
+"""DQN's and PQN's settings that are known to work: world -> training, hyperparameters, backbone.
+
+What they reach stands in results/benchmarks/dqn-learning.md. The lowest and highest values are those of Rainbow's
+atoms.
+"""
+
+from __future__ import annotations
+
+from keel.agents.dqn import DQNConfig
+from keel.agents.pqn import PQNConfig
+from keel.agents.schedule import Schedule
+from keel.networks.backbone import CNNConfig, MLPConfig
+from keel.runners.settings import Preset, Training
+
+CART_POLE = Preset(
+    Training(total_steps=50_000, num_envs=16, evaluate_every=2_000),
+    DQNConfig(
+        learning_rate=1e-3,
+        gamma=0.98,
+        n_step=5,
+        update_every=4,
+        target_every=50,
+        epsilon=Schedule(1.0, 0.04, 0.16),
+        lowest_value=0.0,
+        highest_value=60.0,
+    ),
+    MLPConfig(hidden=(120, 84), activation="relu"),
+)
+
+MINATAR = Preset(
+    Training(total_steps=500_000, num_envs=8, evaluate_every=25_000, evaluate_episodes=40),
+    DQNConfig(
+        learning_rate=5e-4,
+        batch_size=64,
+        update_every=4,
+        learning_starts=5_000,
+        n_step=3,
+        target_every=250,
+        epsilon=Schedule(1.0, 0.02, 0.1),
+        lowest_value=-5.0,
+        highest_value=25.0,
+    ),
+    CNNConfig(variant="small", channels=(16,), features=128),
+)
+
+# The network and the schedule of Mnih et al. 2015 at a tenth of its length, with the learning rate of Rainbow's paper.
+ATARI = Preset(
+    Training(
+        total_steps=10_000_000,
+        num_envs=8,
+        evaluate_every=250_000,
+        evaluate_episodes=20,
+        checkpoint_every=1_000_000,
+    ),
+    DQNConfig(
+        learning_rate=1e-4,
+        batch_size=32,
+        update_every=4,
+        learning_starts=80_000,
+        replay_capacity=1_000_000,
+        n_step=3,
+        target_every=2_000,
+        epsilon=Schedule(1.0, 0.01, 0.1),
+    ),
+    CNNConfig(),
+)
+
+DOOR_KEY = Preset(
+    Training(total_steps=300_000, num_envs=16, evaluate_every=10_000, evaluate_episodes=100),
+    DQNConfig(
+        learning_rate=5e-4,
+        batch_size=64,
+        update_every=4,
+        learning_starts=5_000,
+        n_step=5,
+        target_every=250,
+        epsilon=Schedule(1.0, 0.05, 0.3),
+        lowest_value=0.0,
+        highest_value=1.0,
+    ),
+    CNNConfig(variant="small", channels=(16, 32), features=128),
+)
+
+COOLING = Preset(
+    Training(
+        total_steps=3_000_000,
+        num_envs=128,
+        evaluate_every=250_000,
+        evaluate_episodes=26,
+        checkpoint_every=1_000_000,
+        env_options={"actions": 9, "masks": True},
+    ),
+    DQNConfig(
+        learning_rate=1e-3,
+        learning_rate_schedule="linear",
+        batch_size=256,
+        update_every=64,
+        learning_starts=20_000,
+        replay_capacity=1_000_000,
+        gamma=0.95,
+        n_step=3,
+        target_every=500,
+        epsilon=Schedule(1.0, 0.05, 0.3),
+        lowest_value=-20.0,
+        highest_value=0.0,
+        report_every=10_000,
+    ),
+    MLPConfig(hidden=(128, 128), activation="relu"),
+)
+
+DQN_PRESETS: dict[str, Preset] = {
+    "CartPole-v1": CART_POLE,
+    "keel/CartPole-v0": CART_POLE,
+    "Acrobot-v1": Preset(
+        Training(total_steps=100_000, num_envs=8, evaluate_every=5_000, evaluate_episodes=40),
+        DQNConfig(
+            learning_rate=1e-3,
+            n_step=5,
+            update_every=4,
+            target_every=100,
+            epsilon=Schedule(1.0, 0.02, 0.2),
+            lowest_value=-100.0,
+            highest_value=0.0,
+        ),
+        MLPConfig(hidden=(128, 128), activation="relu"),
+    ),
+    "MountainCar-v0": Preset(
+        Training(total_steps=200_000, num_envs=16, evaluate_every=5_000, evaluate_episodes=40),
+        DQNConfig(
+            learning_rate=1e-3,
+            n_step=10,
+            update_every=4,
+            target_every=100,
+            epsilon=Schedule(1.0, 0.05, 0.3),
+            lowest_value=-100.0,
+            highest_value=0.0,
+            normalise_observation=True,
+        ),
+        MLPConfig(hidden=(128, 128), activation="relu"),
+    ),
+    "LunarLander-v3": Preset(
+        Training(total_steps=400_000, num_envs=16, evaluate_every=20_000, evaluate_episodes=40),
+        DQNConfig(
+            learning_rate=1e-3,
+            learning_rate_schedule="linear",
+            batch_size=128,
+            update_every=4,
+            learning_starts=5_000,
+            n_step=3,
+            target_every=250,
+            epsilon=Schedule(1.0, 0.02, 0.25),
+            lowest_value=-300.0,
+            highest_value=300.0,
+        ),
+        MLPConfig(hidden=(128, 128), activation="relu"),
+    ),
+    **{
+        f"MinAtar/{game}-{version}": MINATAR
+        for game in ("Asterix", "Breakout", "Freeway", "Seaquest", "SpaceInvaders")
+        for version in ("v0", "v1")
+    },
+    **{f"ALE/{game}-v5": ATARI for game in ("Pong", "Breakout", "SpaceInvaders", "BeamRider")},
+    "MiniGrid-DoorKey-5x5-v0": DOOR_KEY,
+    "keel/DataCenterCoolingDiscrete-v0": COOLING,
+}
+
+PQN_PRESETS: dict[str, Preset] = {
+    env: Preset(
+        Training(total_steps=150_000, num_envs=32, evaluate_every=2_048),
+        PQNConfig(
+            num_steps=32,
+            epochs=4,
+            minibatch_size=256,
+            learning_rate=2e-3,
+            gamma=0.98,
+            lambda_=0.9,
+        ),
+        MLPConfig(activation="relu", layer_norm=True),
+    )
+    for env in ("CartPole-v1", "keel/CartPole-v0")
+}
