@@ -14,7 +14,7 @@ from torch import Tensor
 
 from keel.agents.agent import Decision, Memory, Metrics
 from keel.agents.checks import at_least, between, check_finite, positive
-from keel.agents.exploration import Blocks, epsilon_greedy
+from keel.agents.exploration import Blocks, Persistence, epsilon_greedy
 from keel.agents.optimiser import FlatAdam, flat_parameters, scheduled
 from keel.agents.replay import FrameStack, Replay
 from keel.agents.schedule import Schedule
@@ -70,6 +70,8 @@ class DQNConfig:
     """Width of a hidden layer in each stream of the head; 0: none."""
     epsilon: Schedule = Schedule(1.0, 0.05, 0.1)
     """How often an action is random."""
+    persistence: float = 0.0
+    """Chance that a random action is made again in the next step; above 0 exploration swings instead of trembling."""
     loss: Literal["huber", "mse"] = "huber"
     """Of the error; `huber` bends to a line at 1 (and is the quantile loss's bend)."""
     target_every: int = 250
@@ -93,6 +95,7 @@ class DQNConfig:
         positive(learning_rate=self.learning_rate, max_gradient_norm=self.max_gradient_norm)
         positive(adam_epsilon=self.adam_epsilon, target_mix=self.target_mix)
         between(0.0, 1.0, gamma=self.gamma, priority_exponent=self.priority_exponent, target_mix=self.target_mix)
+        between(0.0, 0.999, persistence=self.persistence)
         if not self.lowest_value < self.highest_value:
             raise ValueError(
                 f"highest_value is {self.highest_value}: it must be above lowest_value {self.lowest_value}"
@@ -191,6 +194,8 @@ class DQN:
         actions, noise_size = self.network.actions.parameters, self.network.noise_size
         self.acting_chance = Blocks(seed, "acting", lambda random, rows: random.random((rows, num_envs, 1 + actions)))
         self.acting_noise = Blocks(seed, "acting noise", _normal(num_envs, noise_size))
+        self.again_chance = Blocks(seed, "persistence", lambda random, rows: random.random((rows, num_envs)))
+        self.persistence = Persistence(num_envs, config.persistence)
         self.replay_chance = Blocks(seed, "replay", lambda random, rows: random.random((rows, config.batch_size)))
         self.learning_noise = Blocks(seed, "learning noise", _normal(3, noise_size))
         self.no_first = torch.zeros(1, config.batch_size, dtype=torch.bool, device=device)
@@ -224,7 +229,11 @@ class DQN:
                 noise = self._noise(self.acting_noise.row(step))
         preferences, mask, _ = self.network.preferences(observation, (), is_first, noise)
         random = self.global_step < self.config.learning_starts
-        choice = epsilon_greedy(preferences, mask, chance, 1.0 if random else self.config.epsilon(self.progress))
+        epsilon = 1.0 if random else self.config.epsilon(self.progress)
+        choice = epsilon_greedy(preferences, mask, chance, epsilon)
+        if chance is not None and self.config.persistence:
+            explored, again = chance[:, 0] < epsilon, self.again_chance.row(step)
+            choice = self.persistence(choice, explored, again, is_first, mask)
         return Decision(self.network.actions.to_world(choice), (), (), is_first, {"choice": choice})
 
     def observe(self, observation: Observation, decision: Decision, step: Step) -> bool:
@@ -273,6 +282,7 @@ class DQN:
         loss = (losses * weight).mean() if config.prioritised else losses.mean()
         norm = self.optimiser.step(loss)
         if config.prioritised:
+            check_finite({"loss/td": loss.item()}, self.updates, self.global_step)  # no priority is nan
             self.replay.update_priorities(batch.index, error.cpu().numpy())
         with torch.no_grad():
             goal = (target @ self.network.support if config.distribution == "categorical" else target).mean()
@@ -331,6 +341,7 @@ class DQN:
             "replay": self.replay.state_dict(),
             "global_step": self.global_step,
             "updates": self.updates,
+            "held_action": self.persistence.held,
         }
 
     def load_state_dict(self, state: State) -> None:
@@ -339,6 +350,7 @@ class DQN:
         self.optimiser.load_state_dict(state["optimiser"])
         self.replay.load_state_dict(state["replay"])
         self.global_step, self.updates = state["global_step"], state["updates"]
+        self.persistence.held = state["held_action"]
 
 
 def build_network(

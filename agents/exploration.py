@@ -60,3 +60,27 @@ def epsilon_greedy(preferences: Array, mask: Array | None, chance: Array | None,
     if mask is not None:
         preferences = np.where(mask, preferences, -np.inf)
     return preferences.argmax(axis=-1)
+
+
+class Persistence:
+    """Random actions that last: each goes on in the next step with a fixed chance, so that exploration swings instead of
+    trembling.
+
+    Source: Dabney et al. 2021, Temporally-extended epsilon-greedy exploration, with durations that are geometric.
+    """
+
+    def __init__(self, num_envs: int, chance: float) -> None:
+        self.chance = chance
+        self.held = np.full(num_envs, -1)  # the random action of the step before, -1: it was not random
+
+    def __call__(self, choice: Array, explored: Array, again: Array, is_first: Array, mask: Array | None) -> Array:
+        """Choices [B] with those held that go on, where they are legal.
+
+        Args: choice: [B] by epsilon_greedy; explored: [B] bool, which of them are random; again: [B] uniform in [0, 1).
+        """
+        continued = (self.held >= 0) & (again < self.chance) & ~is_first
+        if mask is not None:
+            continued &= mask[np.arange(len(choice)), self.held]
+        choice = np.where(continued, self.held, choice)
+        self.held = np.where(continued | explored, choice, -1)
+        return choice

@@ -13,16 +13,15 @@ from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners.settings import Preset, Training
 
 CART_POLE = Preset(
-    Training(total_steps=50_000, num_envs=16, evaluate_every=2_000),
+    Training(total_steps=50_000, num_envs=16, evaluate_every=1_000, evaluate_episodes=40),
     DQNConfig(
         learning_rate=1e-3,
-        gamma=0.98,
-        n_step=5,
         update_every=4,
-        target_every=50,
+        target_every=200,
         epsilon=Schedule(1.0, 0.04, 0.16),
         lowest_value=0.0,
-        highest_value=60.0,
+        highest_value=100.0,
+        normalise_observation=True,
     ),
     MLPConfig(hidden=(120, 84), activation="relu"),
 )
@@ -31,10 +30,9 @@ MINATAR = Preset(
     Training(total_steps=500_000, num_envs=8, evaluate_every=25_000, evaluate_episodes=40),
     DQNConfig(
         learning_rate=5e-4,
-        batch_size=64,
+        batch_size=32,
         update_every=4,
         learning_starts=5_000,
-        n_step=3,
         target_every=250,
         epsilon=Schedule(1.0, 0.02, 0.1),
         lowest_value=-5.0,
@@ -66,15 +64,13 @@ ATARI = Preset(
 )
 
 DOOR_KEY = Preset(
-    Training(total_steps=300_000, num_envs=16, evaluate_every=10_000, evaluate_episodes=100),
+    Training(total_steps=120_000, num_envs=16, evaluate_every=10_000, evaluate_episodes=100),
     DQNConfig(
         learning_rate=5e-4,
-        batch_size=64,
         update_every=4,
         learning_starts=5_000,
         n_step=5,
-        target_every=250,
-        epsilon=Schedule(1.0, 0.05, 0.3),
+        epsilon=Schedule(1.0, 0.05, 0.4),
         lowest_value=0.0,
         highest_value=1.0,
     ),
@@ -112,41 +108,44 @@ DQN_PRESETS: dict[str, Preset] = {
     "CartPole-v1": CART_POLE,
     "keel/CartPole-v0": CART_POLE,
     "Acrobot-v1": Preset(
-        Training(total_steps=100_000, num_envs=8, evaluate_every=5_000, evaluate_episodes=40),
+        Training(total_steps=80_000, num_envs=16, evaluate_every=5_000, evaluate_episodes=40),
         DQNConfig(
             learning_rate=1e-3,
-            n_step=5,
+            learning_rate_schedule="linear",
             update_every=4,
+            learning_starts=5_000,
+            n_step=5,
             target_every=100,
             epsilon=Schedule(1.0, 0.02, 0.2),
             lowest_value=-100.0,
             highest_value=0.0,
         ),
-        MLPConfig(hidden=(128, 128), activation="relu"),
+        MLPConfig(hidden=(120, 84), activation="relu"),
     ),
+    # Trembling never reaches the hill; random actions that last rock the car up before learning starts.
     "MountainCar-v0": Preset(
-        Training(total_steps=200_000, num_envs=16, evaluate_every=5_000, evaluate_episodes=40),
+        Training(total_steps=100_000, num_envs=16, evaluate_every=5_000, evaluate_episodes=40),
         DQNConfig(
             learning_rate=1e-3,
-            n_step=10,
+            learning_rate_schedule="linear",
             update_every=4,
-            target_every=100,
-            epsilon=Schedule(1.0, 0.05, 0.3),
+            learning_starts=5_000,
+            target_every=150,
+            epsilon=Schedule(1.0, 0.005, 0.2),
+            persistence=0.95,
             lowest_value=-100.0,
             highest_value=0.0,
             normalise_observation=True,
         ),
-        MLPConfig(hidden=(128, 128), activation="relu"),
+        MLPConfig(hidden=(120, 84), activation="relu"),
     ),
     "LunarLander-v3": Preset(
-        Training(total_steps=400_000, num_envs=16, evaluate_every=20_000, evaluate_episodes=40),
+        Training(total_steps=250_000, num_envs=16, evaluate_every=10_000, evaluate_episodes=40),
         DQNConfig(
             learning_rate=1e-3,
             learning_rate_schedule="linear",
-            batch_size=128,
             update_every=4,
             learning_starts=5_000,
-            n_step=3,
             target_every=250,
             epsilon=Schedule(1.0, 0.02, 0.25),
             lowest_value=-300.0,

@@ -16,10 +16,13 @@ from typing import Any, NamedTuple
 from keel.runners.benchmark import markdown_table
 from keel.runners.console import Console
 from keel.runners.options import default_settings
+from keel.runners.seed_statistics import Interval
 from keel.runners.subjects import evaluate_run
 from keel.runners.train import train
 
 EPISODES = 100
+# Of Student's t with n - 1 degrees of freedom, for n = 2 to 10 means.
+T_975 = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 
 
 class Goal(NamedTuple):
@@ -72,6 +75,12 @@ def train_and_judge(goal: Goal, seed: int) -> dict[str, Any]:
         "best_std": judged["best"]["std"],
         "last_mean": judged["last"]["mean"],
     }
+
+
+def mean_interval(values: Sequence[float]) -> Interval:
+    """The 95 % interval of the mean of 2 to 10 independent values, by Student's t."""
+    half = T_975[len(values) - 2] * statistics.stdev(values) / len(values) ** 0.5
+    return Interval(statistics.mean(values) - half, statistics.mean(values) + half)
 
 
 def silent(run: Any, total_steps: int) -> Console:
