@@ -29,11 +29,18 @@ check: $(INSTALLED)
 benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark ppo-throughput --output results/benchmarks
 	$(BIN)/keel benchmark ppo-learning --output results/benchmarks
+	$(BIN)/keel benchmark dqn-throughput --output results/benchmarks
+	$(BIN)/keel benchmark dqn-learning --output results/benchmarks
+	$(BIN)/keel benchmark dqn-minatar --output results/benchmarks
+	$(BIN)/keel benchmark dqn-comparison --output results/benchmarks
+	$(BIN)/keel benchmark dqn-ablation --output results/benchmarks
+	$(BIN)/keel benchmark dqn-memory --output results/benchmarks
 	$(BIN)/keel benchmark exact-resume --output results/benchmarks
 	$(BIN)/keel benchmark cooling-throughput --output results/benchmarks
 	$(BIN)/keel benchmark cooling-validation --set random_steps 10000000 --output results/benchmarks
 	$(BIN)/keel benchmark cooling-baselines --set write true --output results/benchmarks
 	$(BIN)/keel benchmark cooling-held-out --output results/benchmarks
+	$(BIN)/keel benchmark dqn-cooling-held-out --output results/benchmarks
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

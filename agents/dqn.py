@@ -72,6 +72,8 @@ class DQNConfig:
     """How often an action is random."""
     persistence: float = 0.0
     """Chance that a random action is made again in the next step; above 0 exploration swings instead of trembling."""
+    clip_reward: float | None = None
+    """Learn from rewards cut to plus and minus this; None: as they are."""
     loss: Literal["huber", "mse"] = "huber"
     """Of the error; `huber` bends to a line at 1 (and is the quantile loss's bend)."""
     target_every: int = 250
@@ -96,6 +98,8 @@ class DQNConfig:
         positive(adam_epsilon=self.adam_epsilon, target_mix=self.target_mix)
         between(0.0, 1.0, gamma=self.gamma, priority_exponent=self.priority_exponent, target_mix=self.target_mix)
         between(0.0, 0.999, persistence=self.persistence)
+        if self.clip_reward is not None:
+            positive(clip_reward=self.clip_reward)
         if not self.lowest_value < self.highest_value:
             raise ValueError(
                 f"highest_value is {self.highest_value}: it must be above lowest_value {self.lowest_value}"
@@ -237,6 +241,8 @@ class DQN:
         return Decision(self.network.actions.to_world(choice), (), (), is_first, {"choice": choice})
 
     def observe(self, observation: Observation, decision: Decision, step: Step) -> bool:
+        if (limit := self.config.clip_reward) is not None:
+            step = step._replace(reward=step.reward.clip(-limit, limit))
         self.replay.add(observation, decision.extras["choice"], step, decision.is_first)
         self.global_step += self.num_envs
         return self.updates < self.updates_due or self.report_due

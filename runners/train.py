@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,9 @@ def build(settings: Settings) -> Loop:
     """Worlds, agent and loop, before the first step."""
     if settings.training.env_options.get("controller") is not None:
         raise ValueError("--env.controller decides instead of the agent, which would learn nothing: leave it out")
+    folder = getattr(settings.hyperparameters, "replay_folder", None)
+    if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(f"replay_folder is {folder!r}: it must be a folder that can be written")
     torch.set_num_threads(settings.training.torch_threads)
     # Small networks act by numpy's matrix products, which gain nothing from threads; two trainings whose threads fight
     # for two cores run at a fifth of their speed.

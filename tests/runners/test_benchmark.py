@@ -1,11 +1,14 @@
 """The benchmark command: it measures, writes what it measured beside what it measured it with, and refuses other names."""
 
+import dataclasses
 import json
 
 import pytest
 
 from keel.runners.benchmark import BENCHMARKS, main, markdown_table
-from keel.runners.benchmarks import ppo_learning, ppo_throughput
+from keel.runners.benchmarks import dqn_ablation, dqn_comparison, dqn_memory, ppo_learning, ppo_throughput
+from keel.runners.benchmarks.learning import mean_interval
+from keel.runners.options import default_settings
 
 
 def test_speed_is_measured_and_kept(tmp_path, capsys):
@@ -29,7 +32,42 @@ def test_the_learning_table_counts_the_seeds_that_reach_the_goal():
     row = {"env": "CartPole-v1", "solved": True, "steps": 1000, "training_seconds": 2.0, "last_mean": 480.0}
     rows = [row | {"seed": seed, "best_mean": mean, "best_std": 1.0} for seed, mean in enumerate((500.0, 470.0))]
     (line,) = [line for line in ppo_learning.table({"rows": rows}).splitlines() if "CartPole-v1" in line]
-    assert line == "| CartPole-v1 | 475 in 3 s | 1 of 2 | 485.0 | 470.0 … 500.0 | 480.0 | 1,000 | 2.0 |"
+    assert line == "| CartPole-v1, ppo |  | 475 in 3 s | 485.0 | 470.0 … 500.0 | 1 of 2 | 480.0 | 1,000 | 2.0 |"
+
+
+def test_the_interval_of_a_mean_is_students():
+    """Mean 2, deviation 1, three values: 2 +- 4.303 / sqrt(3)."""
+    low, high = mean_interval([1.0, 2.0, 3.0])
+    assert low == pytest.approx(2 - 4.303 / 3**0.5)
+    assert high == pytest.approx(2 + 4.303 / 3**0.5)
+
+
+def test_the_memory_of_a_replay_is_what_its_arrays_take():
+    """10,000 frames of 84 x 84 are 70.6 MB; a stack and its successor for each would be 564 MB."""
+    result = dqn_memory.run(capacity=10_000)
+    assert result["transitions"] == 10_000
+    assert 70.56e6 < result["array_bytes"] < 73e6
+    assert 65e6 < result["resident_bytes"] < 110e6
+    assert result["computed_for_sb3"]["SB3"] == 564_480_000
+
+
+def test_comparisons_say_what_the_seeds_say():
+    """Interquartile mean of 1 2 3 4 100 without the lowest and the highest: 3."""
+    rows = [
+        {"who": who, "env": "CartPole-v1", "seed": seed, "mean": mean, "training_seconds": 1.0}
+        for who in ("Keel dqn", "SB3 DQN")
+        for seed, mean in enumerate((1.0, 2.0, 3.0, 4.0, 100.0))
+    ]
+    result = {"steps": {"CartPole-v1": 50_000}, "episodes": 100, "rows": rows}
+    assert [row["iqm"] for row in dqn_comparison.summary(result)] == [3.0, 3.0]
+    assert "| CartPole-v1, SB3 DQN | 50,000 | 3.0 |" in dqn_comparison.table(result)
+    assert list(dqn_comparison.figures(result)) == ["returns"]
+
+
+def test_every_variant_of_the_ablation_is_a_setting():
+    for agent, changes in dqn_ablation.VARIANTS.values():
+        preset = default_settings(agent, "CartPole-v1", None, {})
+        dataclasses.replace(preset.hyperparameters, **changes)
 
 
 def test_other_names_are_refused():

@@ -11,7 +11,7 @@ from keel.agents.ppo import PPOConfig
 from keel.envs import vector
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners.options import default_settings, read_options
-from keel.runners.presets import PRESETS
+from keel.runners.presets import DQN_KIN, PRESETS
 from keel.runners.settings import Settings, Training
 from keel.runners.train import build
 
@@ -74,12 +74,24 @@ def test_missing_parts_are_named():
         Settings.from_json({"agent": "ppo", "env": "CartPole-v1", "seed": 0})
 
 
-@pytest.mark.parametrize(("agent", "env"), PRESETS)
+# The kin of DQN share its presets, and the games of a family theirs.
+DISTINCT = {
+    str((agent not in DQN_KIN or env == "CartPole-v1", preset)): (agent, env)
+    for (agent, env), preset in reversed(PRESETS.items())
+}
+
+
+@pytest.mark.parametrize(("agent", "env"), DISTINCT.values())
 def test_presets_fit_their_worlds(agent, env):
     settings = default_settings(agent, env, None, {})
-    loop = build(settings)
+    try:
+        loop = build(settings)
+    except ImportError as error:
+        pytest.skip(str(error))
     loop.envs.close()
-    assert settings.training.total_steps >= loop.envs.num_envs * settings.hyperparameters.num_steps
+    hyperparameters = settings.hyperparameters
+    first = getattr(hyperparameters, "num_steps", 0) * loop.envs.num_envs or hyperparameters.learning_starts
+    assert settings.training.total_steps >= first > 0
 
 
 def test_every_preset_the_issue_of_presets_names():
