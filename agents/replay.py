@@ -8,15 +8,16 @@ and its importance weights: Schaul et al. 2016, Prioritized experience replay.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from keel.agents.buffers import select, write
 from keel.agents.frames import FinalObservations, FrameStack, ObservationRing, check_stack, count_bytes, first_row
-from keel.agents.n_step import windows
-from keel.agents.sum_tree import SumTree
 from keel.envs.protocol import Array, Observation, State, Step
+
+if TYPE_CHECKING:
+    from keel.agents.sum_tree import SumTree
 
 __all__ = ["Batch", "FrameStack", "Replay"]
 
@@ -95,6 +96,11 @@ class Replay:
         self._tree: SumTree | None = None
 
     def _allocate(self, stored: Observation) -> ObservationRing:
+        # Here, because numba takes half a second to import, and an agent that only acts needs none of it.
+        from keel.agents.n_step import windows
+        from keel.agents.sum_tree import SumTree
+
+        self._windows = windows
         shape = (self._slots, self._worlds)
         self._action = np.zeros(shape, np.int64)
         self._reward = np.zeros(shape, np.float32)
@@ -216,7 +222,7 @@ class Replay:
             priority = self._tree.leaves.take(index)
             weight = ((priority.min() / priority) ** beta).astype(np.float32)
         action, reward, terminated, truncated, final_number = self._flat
-        return_, discount, after, final = windows(
+        return_, discount, after, final = self._windows(
             index, self._worlds, self._n, self._gamma, reward, terminated, truncated, final_number
         )
         # Read at once: two large arrays, freed one after the other, would go back to the system each time.

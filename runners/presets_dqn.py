@@ -27,11 +27,11 @@ CART_POLE = Preset(
 )
 
 MINATAR = Preset(
-    Training(total_steps=500_000, num_envs=8, evaluate_every=25_000, evaluate_episodes=40),
+    Training(total_steps=500_000, num_envs=16, evaluate_every=100_000, evaluate_episodes=20),
     DQNConfig(
         learning_rate=5e-4,
         batch_size=32,
-        update_every=4,
+        update_every=8,
         learning_starts=5_000,
         target_every=250,
         epsilon=Schedule(1.0, 0.02, 0.1),

@@ -20,8 +20,8 @@ from keel.runners.seed_statistics import interquartile_mean, stratified_bootstra
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-STEPS = {"CartPole-v1": 50_000, "Acrobot-v1": 100_000, "LunarLander-v3": 100_000}
-WHO = ("Keel dqn", "Keel rainbow", "Keel ppo", "SB3 DQN", "SB3 PPO")
+STEPS = {"CartPole-v1": 50_000, "Acrobot-v1": 50_000, "LunarLander-v3": 100_000}
+WHO = ("Keel dqn", "Keel ppo", "SB3 DQN", "SB3 PPO")
 
 # The settings of rl-baselines3-zoo, hyperparams/dqn.yml and ppo.yml, for these worlds.
 _DEEP = {"net_arch": [256, 256]}
