@@ -22,6 +22,13 @@ def positive(**fields: float) -> None:
             raise ValueError(f"{name} is {value}: it must be greater than 0")
 
 
+def finite(**fields: float) -> None:
+    """Raises ValueError for a field that is infinite or not a number."""
+    for name, value in fields.items():
+        if not math.isfinite(value):
+            raise ValueError(f"{name} is {value}: it must be a finite number")
+
+
 def between(low: float, high: float, **fields: float) -> None:
     """Raises ValueError for a field outside [low, high] or not a number."""
     for name, value in fields.items():

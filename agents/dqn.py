@@ -13,15 +13,17 @@ from gymnasium import spaces
 from torch import Tensor
 
 from keel.agents.agent import Decision, Memory, Metrics
-from keel.agents.checks import at_least, between, check_finite, positive
+from keel.agents.checks import at_least, between, check_finite, finite, positive
 from keel.agents.exploration import Blocks, Persistence, epsilon_greedy
 from keel.agents.optimiser import FlatAdam, flat_parameters, scheduled
-from keel.agents.replay import FrameStack, Replay
+from keel.agents.plain_dqn import plain_gradient
+from keel.agents.replay import Batch, FrameStack, Replay
 from keel.agents.schedule import Schedule
 from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed
 from keel.networks.backbone import BackboneConfig
 from keel.networks.heads import spread_out
+from keel.networks.plain_q import PlainQ
 from keel.networks.q_network import Distribution, QNetwork
 
 
@@ -100,6 +102,7 @@ class DQNConfig:
         between(0.0, 0.999, persistence=self.persistence)
         if self.clip_reward is not None:
             positive(clip_reward=self.clip_reward)
+        finite(lowest_value=self.lowest_value, highest_value=self.highest_value)
         if not self.lowest_value < self.highest_value:
             raise ValueError(
                 f"highest_value is {self.highest_value}: it must be above lowest_value {self.lowest_value}"
@@ -121,7 +124,8 @@ def categorical_projection(probability: Tensor, support: Tensor, return_: Tensor
 
     Source: Bellemare et al. 2017, A distributional perspective on reinforcement learning, eq. 7.
     """
-    lowest, highest, spacing = support[0], support[-1], support[1] - support[0]
+    lowest, highest = support[0], support[-1]
+    spacing = (highest - lowest) / (len(support) - 1)
     moved = (return_.unsqueeze(-1) + discount.unsqueeze(-1) * support).clamp(lowest, highest)
     position = ((moved - lowest) / spacing).clamp(0, len(support) - 1)
     below = position.floor()
@@ -181,6 +185,7 @@ class DQN:
         _, self.target_vector = flat_parameters(self.target)
         self.optimiser = FlatAdam(self.network, config.learning_rate, config.max_gradient_norm, config.adam_epsilon)
         self.network.prepare_acting()
+        self.plain = (PlainQ(self.network), PlainQ(self.target)) if PlainQ.fits(self.network) else None
         self.replay = Replay(
             config.replay_capacity,
             num_envs,
@@ -226,11 +231,8 @@ class DQN:
 
     def act(self, observation: Observation, memory: Memory, is_first: Array, *, explore: bool) -> Decision:
         step = self.global_step // self.num_envs
-        noise = chance = None
-        if explore:
-            chance = self.acting_chance.row(step)
-            if self.config.noisy:
-                noise = self._noise(self.acting_noise.row(step))
+        chance = self.acting_chance.row(step) if explore else None
+        noise = self._noise(self.acting_noise.row(step)) if explore and self.config.noisy else None
         preferences, mask, _ = self.network.preferences(observation, (), is_first, noise)
         random = self.global_step < self.config.learning_starts
         epsilon = 1.0 if random else self.config.epsilon(self.progress)
@@ -261,8 +263,9 @@ class DQN:
     def _learn(self) -> Tensor:
         """One gradient step; returns [loss, mean value, mean target, gradient norm]."""
         config = self.config
-        beta = config.importance(self.progress)
-        batch = self.replay.sample(self.replay_chance.row(self.updates), beta)
+        batch = self.replay.sample(self.replay_chance.row(self.updates), config.importance(self.progress))
+        if self.plain is not None:
+            return self._learn_plainly(batch, *self.plain)
         noise = self._noise(self.learning_noise.row(self.updates)) if config.noisy else [None] * 3
         encoded, _ = self.network.encoder(batch.observation)
         action, return_, discount, weight = (
@@ -293,6 +296,16 @@ class DQN:
         with torch.no_grad():
             goal = (target @ self.network.support if config.distribution == "categorical" else target).mean()
             return torch.stack([loss, value.mean(), goal, norm])
+
+    def _learn_plainly(self, batch: Batch, network: PlainQ, target: PlainQ) -> Tensor:
+        gradient, error, metrics = plain_gradient(
+            network, target, self.network.encoder, batch, double=self.config.double, loss=self.config.loss
+        )
+        check_finite({"loss/td": metrics[0]}, self.updates, self.global_step)
+        norm = self.optimiser.descend(torch.from_numpy(gradient))
+        if self.config.prioritised:
+            self.replay.update_priorities(batch.index, error)
+        return torch.tensor([*metrics, norm])
 
     @torch.no_grad()
     def _target(

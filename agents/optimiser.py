@@ -39,7 +39,10 @@ class FlatAdam:
     def step(self, loss: Tensor) -> Tensor:
         """One step down the gradient of `loss`; returns the gradient's norm before clipping."""
         gradients = torch.autograd.grad(loss, self.parameters)
-        gradient = torch.cat([part.flatten() for part in gradients])
+        return self.descend(torch.cat([part.flatten() for part in gradients]))
+
+    def descend(self, gradient: Tensor) -> Tensor:
+        """One step down the gradient [parameters], which is clipped in place; returns its norm before that."""
         norm = torch.linalg.vector_norm(gradient)
         gradient.mul_((self.max_gradient_norm / (norm + 1e-6)).clamp(max=1.0))
         self._descend(gradient)

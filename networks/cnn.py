@@ -39,9 +39,10 @@ class CNN(nn.Module):
             with torch.no_grad():
                 shape = self.convolutions(torch.zeros(1, *self.image_shape)).shape
         except RuntimeError as error:
+            least = {"small": "one layer of `channels` fewer", "nature": "36x36 or more"}.get(variant, "2x2 or more")
             raise ValueError(
                 f"images of shape {self.image_shape} (channels, height, width) are too small for the {variant} "
-                "convolutions; 36x36 or more would do, or --backbone.variant impala"
+                f"convolutions; {least} would do, or --backbone.variant impala"
             ) from error
         return shape[1], shape[2], shape[3]
 

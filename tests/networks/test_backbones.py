@@ -1,5 +1,7 @@
 """What holds for every backbone: shapes, gradients, rows that never look at one another, devices."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -8,15 +10,19 @@ from gymnasium import spaces
 from keel.networks.actor_critic import ActorCritic
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.networks.build import build_backbone, default_backbone
-from keel.networks.mlp import MLP, TanhLayers
+from keel.networks.mlp import MLP, ReLULayers, TanhLayers
+from keel.networks.observations import Encoder, channels_come_last
 
-VECTOR, IMAGE = (6,), (3, 40, 44)
+VECTOR, IMAGE, GRID = (6,), (3, 40, 44), (4, 10, 9)
 CASES = [
     (VECTOR, MLPConfig()),
     (VECTOR, MLPConfig(hidden=(32,), activation="relu", shared=True)),
     (VECTOR, MLPConfig(activation="silu")),
     (IMAGE, CNNConfig(channels=(8, 8, 8), features=16)),
     (IMAGE, CNNConfig(variant="impala", channels=(4, 8), features=16, shared=False)),
+    (VECTOR, MLPConfig(hidden=(32, 16), activation="relu", layer_norm=True)),
+    (GRID, CNNConfig(variant="small", channels=(4, 8), features=16)),
+    (GRID, CNNConfig(variant="small", channels=(4,), features=16, layer_norm=True, shared=False)),
 ]
 
 
@@ -99,10 +105,15 @@ def test_numpy_acting_equals_torch():
         assert len(np.unique(in_numpy[0])) == 4
 
 
-def test_tanh_layers_equal_the_plain_ones():
-    """The layers differentiated at once, against torch layer by layer: values, and gradients of parameters and input."""
+@pytest.mark.parametrize(("activation", "fused"), [("tanh", TanhLayers), ("relu", ReLULayers)])
+def test_fused_layers_equal_the_plain_ones(activation, fused):
+    """The layers differentiated at once, against torch layer by layer: values, gradients of parameters and input."""
     torch.manual_seed(0)
-    network = MLP(5, MLPConfig(hidden=(7, 4, 6))).double()
+    network = MLP(5, MLPConfig(hidden=(7, 4, 6), activation=activation)).double()
+    assert network.fused is fused
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.3 * torch.randn_like(parameter))
     x = torch.randn(3, 8, 5, dtype=torch.float64, requires_grad=True)
     wanted = [x, *network.parameters()]
     found, _ = network(x, (), torch.zeros(3, 8).bool())
@@ -111,8 +122,104 @@ def test_tanh_layers_equal_the_plain_ones():
     weights = torch.randn_like(found)
     for a, b in zip(*(torch.autograd.grad((y * weights).sum(), wanted) for y in (found, expected)), strict=True):
         torch.testing.assert_close(a, b, atol=1e-12, rtol=0)
+        assert a.abs().max() > 0
     flat = x.detach().flatten(0, 1).requires_grad_()
-    assert torch.autograd.gradcheck(TanhLayers.apply, (flat, *network.parameters()))
+    assert torch.autograd.gradcheck(fused.apply, (flat, *network.parameters()))
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu"])
+def test_fused_layers_leave_their_input_alone(activation):
+    """Also where it takes no gradient, and where a layer before gives it one."""
+    torch.manual_seed(0)
+    network = MLP(5, MLPConfig(hidden=(7,), activation=activation))
+    x = torch.randn(1, 4, 5)
+    kept = x.clone()
+    network(x, (), torch.zeros(1, 4).bool())[0].sum().backward()
+    assert torch.equal(x, kept)
+    assert x.grad is None
+
+
+@pytest.mark.parametrize("activation", ["tanh", "relu", "silu"])
+def test_layer_norm_comes_before_the_activation(activation):
+    torch.manual_seed(0)
+    network = MLP(5, MLPConfig(hidden=(7, 6), activation=activation, layer_norm=True))
+    assert network.fused is None
+    x = expected = torch.randn(2, 3, 5)
+    layers: list[Any] = list(network.layers)
+    for linear, norm in (layers[0:2], layers[3:5]):
+        with torch.no_grad():
+            norm.weight.normal_()
+            norm.bias.normal_()
+        sums = expected @ linear.weight.T + linear.bias
+        centred = sums - sums.mean(dim=-1, keepdim=True)
+        scaled = centred / (centred.square().mean(dim=-1, keepdim=True) + 1e-5).sqrt()
+        expected = getattr(torch.nn.functional, activation)(scaled * norm.weight + norm.bias)
+    torch.testing.assert_close(network(x, (), torch.zeros(2, 3).bool())[0], expected)
+
+
+class TestSmall:
+    @pytest.mark.parametrize(
+        ("shape", "channels", "after"),
+        [((4, 10, 10), (16,), (16, 8, 8)), ((7, 10, 9), (16, 32), (32, 6, 5)), ((3, 5, 5), (8, 8), (8, 1, 1))],
+    )
+    def test_shapes(self, shape, channels, after):
+        """3x3 without padding: each layer takes two from either side."""
+        backbone = build_backbone(shape, CNNConfig(variant="small", channels=channels, features=12))
+        assert backbone.feature_shape == after
+        assert backbone.feature_map(observations(shape, 2)).shape == (2, *after)
+        assert backbone.project.in_features == after[0] * after[1] * after[2]
+        assert backbone(observations(shape, 2, 3), (), torch.zeros(2, 3).bool())[0].shape == (2, 3, 12)
+
+    @pytest.mark.parametrize("layer_norm", [False, True])
+    def test_against_the_sums_written_out(self, layer_norm):
+        """Norms over all channels and places of one image, before each rectifier."""
+        torch.manual_seed(0)
+        config = CNNConfig(variant="small", channels=(4, 6), features=8, layer_norm=layer_norm)
+        backbone, images = build_backbone((3, 7, 6), config), observations((3, 7, 6), 2, 5)
+
+        def normalise(sums):
+            if not layer_norm:
+                return sums
+            flat = sums.flatten(1)
+            centred = flat - flat.mean(dim=1, keepdim=True)
+            return (centred / (centred.square().mean(dim=1, keepdim=True) + 1e-5).sqrt()).reshape(sums.shape)
+
+        x = images.flatten(0, 1) / 255.0
+        for layer in backbone.convolutions:
+            if isinstance(layer, torch.nn.Conv2d):
+                x = normalise(torch.nn.functional.conv2d(x, layer.weight, layer.bias)).clamp(min=0)
+        sums = x.flatten(1) @ backbone.project.weight.T + backbone.project.bias
+        found = backbone(images, (), torch.zeros(2, 5).bool())[0]
+        torch.testing.assert_close(found.flatten(0, 1), normalise(sums).clamp(min=0), atol=1e-5, rtol=1e-4)
+
+    def test_refusals(self):
+        for shape in ((3, 4, 10), (3, 10, 4), (3, 2, 2)):
+            with pytest.raises(ValueError, match=r"images of shape .* are too small for the small convolutions"):
+                build_backbone(shape, CNNConfig(variant="small", channels=(8, 8)))
+        for variant, channels in (("nature", (32, 64, 64)), ("impala", (16, 32))):
+            with pytest.raises(ValueError, match=f"layer_norm is for --backbone.variant small, and this is {variant}"):
+                CNNConfig(variant=variant, channels=channels, layer_norm=True)
+        with pytest.raises(ValueError, match=r"backbone\.channels is \(\)"):
+            CNNConfig(variant="small", channels=())
+        with pytest.raises(ValueError, match=r"backbone\.features is 0"):
+            CNNConfig(variant="small", features=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "last"),
+    [
+        ((84, 84, 4), True), ((4, 84, 84), False), ((210, 160, 3), True), ((3, 210, 160), False), ((10, 10, 4), True),
+        ((10, 10, 10), True), ((7, 10, 10), False), ((10, 9, 6), True), ((84, 84, 128), True), ((128, 8, 8), False),
+    ],
+)  # fmt: skip
+def test_where_the_channels_are(shape, last):
+    """By the two sides that are equal; otherwise, and in a cube (MinAtar's Seaquest), last unless that is the largest."""
+    assert channels_come_last(shape) == last
+    encoder = Encoder(spaces.Box(0, 255, shape, np.uint8), normalise=False)
+    image = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+    encoded, _ = encoder(image)
+    assert encoder.shape == ((shape[2], shape[0], shape[1]) if last else shape)
+    np.testing.assert_array_equal(encoded.numpy(), image.transpose(0, 3, 1, 2) if last else image)
 
 
 def test_nature_has_the_shapes_of_the_paper():
@@ -124,17 +231,18 @@ def test_nature_has_the_shapes_of_the_paper():
 def test_defaults_and_refusals():
     assert default_backbone((4,)) == MLPConfig()
     assert default_backbone((3, 64, 64)) == CNNConfig()
-    for height, width in (
-        (36, 36),
-        (35, 36),
-        (64, 35),
-        (7, 7),
-        (1, 1),
-    ):  # the default always fits, the nature one or not
-        config = default_backbone((3, height, width))
-        assert isinstance(config, CNNConfig)
-        assert config.variant == ("nature" if min(height, width) == 36 else "impala")
-        assert build_backbone((3, height, width), config).features == config.features
+    for variant, sides in (
+        ("nature", ((36, 36), (210, 160))),
+        ("small", ((16, 16), (7, 7), (5, 16), (10, 10))),
+        ("impala", ((35, 36), (64, 35), (17, 16), (4, 9), (1, 1))),
+    ):  # the default always fits
+        for height, width in sides:
+            config = default_backbone((3, height, width))
+            assert isinstance(config, CNNConfig)
+            assert config.variant == variant
+            backbone = build_backbone((3, height, width), config)
+            x = observations((3, height, width), 1, 2)
+            assert backbone(x, (), torch.zeros(1, 2).bool())[0].shape == (1, 2, config.features)
     with pytest.raises(ValueError, match="--backbone cnn"):
         build_backbone(IMAGE, MLPConfig())
     with pytest.raises(ValueError, match="--backbone mlp"):
