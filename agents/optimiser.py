@@ -11,6 +11,9 @@ from torch import Tensor, nn
 from keel.envs.protocol import State
 
 BETA_1, BETA_2 = 0.9, 0.999
+# Moments of parameters without gradient decay to numbers so small that a processor takes a hundred times as long for
+# each, and rounding keeps them from ever reaching zero. They are set to it long before they could matter.
+NOTHING, CLEAR_EVERY = 1e-30, 100
 
 
 class FlatAdam:
@@ -52,6 +55,9 @@ class FlatAdam:
         self.steps += 1
         self.mean.lerp_(gradient, 1 - BETA_1)
         self.square.mul_(BETA_2).addcmul_(gradient, gradient, value=1 - BETA_2)
+        if self.steps % CLEAR_EVERY == 0:
+            for moment, least in ((self.mean, NOTHING), (self.square, NOTHING * 1e-6)):
+                moment.masked_fill_(moment.abs() < least, 0.0)
         spread = self.square.sqrt().div_(math.sqrt(1 - BETA_2**self.steps)).add_(self.epsilon)
         self.vector.addcdiv_(self.mean, spread, value=-self.learning_rate / (1 - BETA_1**self.steps))
 

@@ -157,7 +157,7 @@ class Replay:
         if self._written:
             open_ = ~(self._terminated[slot - 1] | self._truncated[slot - 1])
             torn = open_ & is_first
-            if torn.any():
+            if np.count_nonzero(torn):
                 assert self._next_observation is not None
                 self._truncated[slot - 1, torn] = True
                 self._keep_final(slot - 1, self._next_observation, torn)
@@ -170,7 +170,7 @@ class Replay:
         self._terminated[slot] = step.terminated
         self._truncated[slot] = step.truncated
         self._final_number[slot] = -1
-        if step.truncated.any():
+        if np.count_nonzero(step.truncated):
             assert step.final_observation is not None
             self._keep_final(slot, step.final_observation, step.truncated & ~step.terminated)
         self._next_observation = step.observation

@@ -82,16 +82,21 @@ class QNetwork(nn.Module):
     def initial_memory(self, batch: int) -> Memory:
         return self.backbone.initial_state(batch)
 
-    @torch.no_grad()
     def preferences(
         self, observation: Any, memory: Memory, is_first: Array, noise: Tensor | None
     ) -> tuple[Array, Array | None, Memory]:
         """Numbers [B A] whose order is that of the actions' values, the mask [B A] or None, and the new memory."""
-        if self._numpy is not None:
-            numbers = self.encoder.plain(observation)
-            for layer in self._numpy:
-                numbers = layer(numbers)
-            return numbers, None, memory
+        if self._numpy is None:
+            return self._torch_preferences(observation, memory, is_first, noise)
+        numbers = self.encoder.plain(observation)
+        for layer in self._numpy:
+            numbers = layer(numbers)
+        return numbers, None, memory
+
+    @torch.no_grad()
+    def _torch_preferences(
+        self, observation: Any, memory: Memory, is_first: Array, noise: Tensor | None
+    ) -> tuple[Array, Array | None, Memory]:
         encoded, mask = self.encoder(observation)
         first = torch.from_numpy(is_first).to(encoded.device)
         numbers, memory = self(encoded.unsqueeze(0), memory, first.unsqueeze(0), noise)

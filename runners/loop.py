@@ -93,7 +93,7 @@ class EpisodeStatistics:
         for name, values in step.metrics.items():
             self._sums[name] = self._sums.get(name, 0.0) + float(values.mean())
         done = step.terminated | step.truncated
-        if done.any():
+        if np.count_nonzero(done):
             self._finish(np.flatnonzero(done))
 
     def _finish(self, rows: Array) -> None:

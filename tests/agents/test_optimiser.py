@@ -77,3 +77,15 @@ def test_frozen_parameters_do_not_move():
 def test_schedules():
     assert scheduled(2.0, "constant", 0.9) == 2.0
     assert [scheduled(2.0, "linear", progress) for progress in (0.0, 0.25, 1.0)] == [2.0, 1.5, 0.0]
+
+
+def test_moments_without_gradient_end_at_zero():
+    """They would stop at the smallest number there is, where arithmetic is slow."""
+    network = torch.nn.Linear(2, 1)
+    optimiser = FlatAdam(network, 1e-3, 10.0)
+    optimiser.step(network(torch.tensor([1.0, 1e-9])).sum())
+    for _ in range(1_000):
+        optimiser.descend(torch.zeros(3))
+    assert not ((optimiser.mean != 0) & (optimiser.mean.abs() < 1e-37)).any()
+    assert (optimiser.mean == 0).all()
+    assert optimiser.square[0] > 0
