@@ -72,7 +72,8 @@ class PlainQ:
             and network.encoder.is_plain
             and network.distribution == "none"
             and all(
-                parameter.dtype == torch.float32
+                parameter.requires_grad
+                and parameter.dtype == torch.float32
                 and parameter.device.type == "cpu"
                 and max(parameter.shape) <= MAX_WIDTH
                 for parameter in network.parameters()

@@ -142,13 +142,14 @@ DQN_PRESETS: dict[str, Preset] = {
         MLPConfig(hidden=(120, 84), activation="relu"),
     ),
     "LunarLander-v3": Preset(
-        Training(total_steps=250_000, num_envs=16, evaluate_every=10_000, evaluate_episodes=40),
+        Training(total_steps=400_000, num_envs=16, evaluate_every=20_000, evaluate_episodes=40),
         DQNConfig(
             learning_rate=1e-3,
             learning_rate_schedule="linear",
             update_every=4,
             learning_starts=5_000,
-            target_every=250,
+            n_step=5,
+            target_every=500,
             epsilon=Schedule(1.0, 0.02, 0.25),
             lowest_value=-300.0,
             highest_value=300.0,
