@@ -24,7 +24,7 @@ from keel.envs.seeding import derive_seed
 from keel.networks.backbone import BackboneConfig
 from keel.networks.heads import spread_out
 from keel.networks.plain_q import PlainQ
-from keel.networks.q_network import Distribution, QNetwork
+from keel.networks.q_network import Distribution, QNetwork, pick
 
 
 @dataclass(frozen=True)
@@ -64,14 +64,15 @@ class DQNConfig:
     atoms: int = 51
     """Atoms or quantiles."""
     lowest_value: float = -10.0
-    """Of the categorical atoms."""
+    """Of the categorical atoms; returns beyond are taken for the end."""
     highest_value: float = 10.0
+    """Of the categorical atoms."""
     noisy: bool = False
     """Explore by trembling weights in the head (Fortunato et al. 2018)."""
     head_hidden: int = 0
     """Width of a hidden layer in each stream of the head; 0: none."""
     epsilon: Schedule = Schedule(1.0, 0.05, 0.1)
-    """How often an action is random."""
+    """How often a random action begins; a fixed chance has the same start and end."""
     persistence: float = 0.0
     """Chance that a random action is made again in the next step; above 0 exploration swings instead of trembling."""
     clip_reward: float | None = None
@@ -83,6 +84,7 @@ class DQNConfig:
     target_mix: float = 1.0
     """How much of the network each of them takes over; 1: all, small with target_every 1: a moving average."""
     max_gradient_norm: float = 10.0
+    """Longer gradients are shortened to this."""
     adam_epsilon: float = 1e-8
     normalise_observation: bool = False
     """Scale observations by running statistics (vectors only)."""
@@ -181,7 +183,7 @@ class DQN:
             self.network = build_network(observation_space, action_space, backbone, config).to(device)
         if self.network.initial_memory(1):
             raise ValueError("DQN learns from single transitions, and this backbone has memory: PPO takes it")
-        self.target = copy.deepcopy(self.network).requires_grad_(True)
+        self.target = copy.deepcopy(self.network)
         _, self.target_vector = flat_parameters(self.target)
         self.optimiser = FlatAdam(self.network, config.learning_rate, config.max_gradient_norm, config.adam_epsilon)
         self.network.prepare_acting()
@@ -202,7 +204,7 @@ class DQN:
             )
         actions, noise_size = self.network.actions.parameters, self.network.noise_size
         self.acting_chance = Blocks(seed, "acting", lambda random, rows: random.random((rows, num_envs, 1 + actions)))
-        self.acting_noise = Blocks(seed, "acting noise", _normal(num_envs, noise_size))
+        self.acting_noise = Blocks(seed, "acting noise", _normal(num_envs, noise_size), 8)
         self.again_chance = Blocks(seed, "persistence", lambda random, rows: random.random((rows, num_envs)))
         self.persistence = Persistence(num_envs, config.persistence)
         self.replay_chance = Blocks(seed, "replay", lambda random, rows: random.random((rows, config.batch_size)))
@@ -215,6 +217,10 @@ class DQN:
     @property
     def progress(self) -> float:
         return min(self.global_step / self.total_steps, 1.0)
+
+    @property
+    def epsilon(self) -> float:
+        return 1.0 if self.global_step < self.config.learning_starts else self.config.epsilon(self.progress)
 
     @property
     def updates_due(self) -> int:
@@ -234,11 +240,9 @@ class DQN:
         chance = self.acting_chance.row(step) if explore else None
         noise = self._noise(self.acting_noise.row(step)) if explore and self.config.noisy else None
         preferences, mask, _ = self.network.preferences(observation, (), is_first, noise)
-        random = self.global_step < self.config.learning_starts
-        epsilon = 1.0 if random else self.config.epsilon(self.progress)
-        choice = epsilon_greedy(preferences, mask, chance, epsilon)
+        choice = epsilon_greedy(preferences, mask, chance, self.epsilon)
         if chance is not None and self.config.persistence:
-            explored, again = chance[:, 0] < epsilon, self.again_chance.row(step)
+            explored, again = chance[:, 0] < self.epsilon, self.again_chance.row(step)
             choice = self.persistence(choice, explored, again, is_first, mask)
         return Decision(self.network.actions.to_world(choice), (), (), is_first, {"choice": choice})
 
@@ -341,12 +345,12 @@ class DQN:
         names = ("loss/td", "value/mean", "value/target", "loss/gradient_norm")
         result = dict(zip(names, torch.stack(self.rows).mean(dim=0).tolist(), strict=True)) if self.rows else {}
         result |= {
-            "policy/epsilon": self.config.epsilon(self.progress),
+            "policy/epsilon": self.epsilon,
             "policy/learning_rate": self.optimiser.learning_rate,
             "policy/gradient_steps": float(len(self.rows)),
         }
         self.rows.clear()
-        if self.config.normalise_observation:
+        if self.network.encoder.normaliser is not None:
             self.network.encoder.learn_scale(self.replay.recent(max(self.config.report_every // self.num_envs, 1)))
         check_finite(result, self.updates, self.global_step)
         return result
@@ -387,12 +391,6 @@ def build_network(
         noisy=config.noisy,
         normalise_observation=config.normalise_observation,
     )
-
-
-def pick(numbers: Tensor, action: Tensor) -> Tensor:
-    """Of numbers [N A Z] those of the actions [N]: [N Z]."""
-    index = action.reshape(-1, 1, 1).expand(-1, 1, numbers.shape[-1])
-    return numbers.gather(1, index).squeeze(1)
 
 
 def _normal(width: int, size: int) -> Any:

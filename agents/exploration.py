@@ -29,20 +29,20 @@ class Blocks:
     """Random rows, drawn a block at a time; each is a function of seed, purpose and its number alone, so that a run
     that resumes draws the same ones and no state of a generator is kept.
 
-    Args: draw: (generator, rows) -> [rows ...].
+    Args: draw: (generator, rows) -> [rows ...]; rows: of a block.
     """
 
-    ROWS = 64
-
-    def __init__(self, seed: int, purpose: str, draw: Callable[[np.random.Generator, int], Array]) -> None:
-        self._seed, self._purpose, self._draw = seed, purpose, draw
+    def __init__(
+        self, seed: int, purpose: str, draw: Callable[[np.random.Generator, int], Array], rows: int = 64
+    ) -> None:
+        self._seed, self._purpose, self._draw, self._rows = seed, purpose, draw, rows
         self._number = -1
         self._block = np.empty(0)
 
     def row(self, index: int) -> Array:
-        number, offset = divmod(index, self.ROWS)
+        number, offset = divmod(index, self._rows)
         if number != self._number:
-            self._block = self._draw(generator(self._seed, self._purpose, number), self.ROWS)
+            self._block = self._draw(generator(self._seed, self._purpose, number), self._rows)
             self._number = number
         return self._block[offset]
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from keel.agents.agent import Decision, Memory, Metrics
 from keel.agents.buffers import Rollout, check_minibatch_size, select
 from keel.agents.checks import at_least, between, check_finite, positive
-from keel.agents.dqn import pick, td_loss
+from keel.agents.dqn import td_loss
 from keel.agents.exploration import Blocks, epsilon_greedy
 from keel.agents.optimiser import FlatAdam, scheduled
 from keel.agents.returns import explained_variance, lambda_returns
@@ -22,7 +22,7 @@ from keel.agents.schedule import Schedule
 from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed, generator
 from keel.networks.backbone import BackboneConfig
-from keel.networks.q_network import QNetwork
+from keel.networks.q_network import QNetwork, pick
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class PQNConfig:
     lambda_: float = 0.65
     """How far returns look beyond the next estimate: 0 not at all, 1 to the end of the rollout."""
     epsilon: Schedule = Schedule(1.0, 0.05, 0.1)
-    """How often an action is random."""
+    """How often an action is random; a fixed chance has the same start and end."""
     loss: Literal["huber", "mse"] = "mse"
     """Of the error; `huber` bends to a line at 1."""
     dueling: bool = False
@@ -170,8 +170,8 @@ class PQN:
     @staticmethod
     def _greedy(values: Tensor, mask: Tensor | None) -> Array:
         """The best legal action's value [...] of values [... A]."""
-        if mask is not None:
-            values = values.masked_fill(~mask, -torch.inf)
+        if mask is not None:  # where an episode ended, no action need be legal
+            values = values.masked_fill(~mask & mask.any(dim=-1, keepdim=True), -torch.inf)
         return values.amax(dim=-1).cpu().numpy().astype(np.float64)
 
     def _minibatches(self, batch: tuple[Tensor, Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:

@@ -81,7 +81,7 @@ class Replay:
         least = n_step + self._stack + 1
         if self._slots < least:
             raise ValueError(
-                f"capacity is {capacity}, which is {self._slots} steps of {num_envs} worlds; n_step {n_step} and "
+                f"replay_capacity is {capacity}, which is {self._slots} steps of {num_envs} worlds; n_step {n_step} and "
                 f"stacks of {self._stack} frames need at least {least * num_envs}"
             )
         self._size = self._slots * num_envs

@@ -69,7 +69,7 @@ def lambda_returns(
 
     Source: Peng and Williams 1996, Incremental multi-step Q-learning; as in Gallici et al. 2024, eq. 8.
     """
-    following = next_value * ~terminated
+    following = np.where(terminated, 0.0, next_value)
     goes_on = lambda_ * ~(terminated | truncated)
     result = np.empty_like(reward)
     carried = following[-1]

@@ -56,7 +56,7 @@ class CNNConfig:
     features: int = 512
     """Width of the fully connected layer after the convolutions."""
     layer_norm: bool = False
-    """Normalise each layer's sums before the activation, over all channels and places (small alone)."""
+    """Normalise each layer's sums before the activation, over all channels and places (not for impala)."""
     shared: bool = True
     """Whether actor and critic share one backbone."""
 
@@ -69,8 +69,8 @@ class CNNConfig:
             )
         if self.features < 1:
             raise ValueError(f"backbone.features is {self.features}: it must be at least 1")
-        if self.layer_norm and self.variant != "small":
-            raise ValueError(f"backbone.layer_norm is for --backbone.variant small, and this is {self.variant}")
+        if self.layer_norm and self.variant == "impala":
+            raise ValueError("backbone.layer_norm is for the variants nature and small, and this is impala")
 
 
 BackboneConfig: TypeAlias = MLPConfig | CNNConfig

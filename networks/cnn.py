@@ -22,7 +22,7 @@ class CNN(nn.Module):
         super().__init__()
         match config.variant:
             case "nature":
-                self.convolutions = nature_layers(image_shape[0], config.channels)
+                self.convolutions = nature_layers(image_shape[0], config.channels, config.layer_norm)
             case "impala":
                 self.convolutions = impala_layers(image_shape[0], config.channels)
             case "small":
@@ -61,24 +61,22 @@ class CNN(nn.Module):
         return torch.relu(self.project_norm(self.project(features))).unflatten(0, (time, batch)), state
 
 
-def nature_layers(inputs: int, channels: tuple[int, ...]) -> nn.Sequential:
+def nature_layers(inputs: int, channels: tuple[int, ...], layer_norm: bool) -> nn.Sequential:
     """Mnih et al. 2015, Human-level control through deep reinforcement learning, Methods."""
-    first, second, third = channels
-    return nn.Sequential(
-        orthogonal(nn.Conv2d(inputs, first, 8, stride=4)),
-        nn.ReLU(),
-        orthogonal(nn.Conv2d(first, second, 4, stride=2)),
-        nn.ReLU(),
-        orthogonal(nn.Conv2d(second, third, 3, stride=1)),
-        nn.ReLU(),
-    )
+    kernels, strides = (8, 4, 3), (4, 2, 1)
+    return plain_layers(inputs, list(zip(channels, kernels, strides, strict=True)), layer_norm)
 
 
 def small_layers(inputs: int, channels: tuple[int, ...], layer_norm: bool) -> nn.Sequential:
     """Young and Tian 2019, MinAtar, section 3: 3x3 convolutions of stride 1 without padding."""
+    return plain_layers(inputs, [(outputs, 3, 1) for outputs in channels], layer_norm)
+
+
+def plain_layers(inputs: int, sizes: list[tuple[int, int, int]], layer_norm: bool) -> nn.Sequential:
+    """Convolutions of (channels, kernel, stride) one after the other, each rectified."""
     layers: list[nn.Module] = []
-    for outputs in channels:
-        layers.append(orthogonal(nn.Conv2d(inputs, outputs, 3)))
+    for outputs, kernel, stride in sizes:
+        layers.append(orthogonal(nn.Conv2d(inputs, outputs, kernel, stride=stride)))
         if layer_norm:
             layers.append(nn.GroupNorm(1, outputs))
         layers.append(nn.ReLU())

@@ -113,3 +113,9 @@ class QNetwork(nn.Module):
     ) -> tuple[Tensor, Memory]:
         features, memory = self.backbone(encoded, memory, is_first)
         return self.head(features, noise), memory
+
+
+def pick(numbers: Tensor, action: Tensor) -> Tensor:
+    """Of numbers [N A Z] those of the actions [N]: [N Z]."""
+    index = action.reshape(-1, 1, 1).expand(-1, 1, numbers.shape[-1])
+    return numbers.gather(1, index).squeeze(1)

@@ -38,7 +38,7 @@ def train(
     `torch_threads`. Ctrl-C and SIGTERM save the run first, then do what they do without Keel.
 
     Args:
-        agent: "ppo".
+        agent: "ppo", "dqn", "dqn-2015", "rainbow" or "pqn".
         env: a Gymnasium id.
         seed: where all chance comes from, at least 0.
         backbone: "mlp" or "cnn", or its settings as config.json has them, such as {"hidden": [64, 64]}, with or without

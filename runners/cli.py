@@ -53,9 +53,9 @@ def find(arguments: list[str]) -> tuple[str, list[str]]:
     if name != "train":
         return COMMANDS[name][0], rest
     if not rest or rest[0].startswith("-"):
-        raise ValueError(f"keel train AGENT --env ID: say which agent; there is: {', '.join(AGENTS)}")
+        raise ValueError(f"keel train AGENT --env ID: say which agent; there are: {', '.join(AGENTS)}")
     if rest[0] not in AGENTS:
-        raise ValueError(f"'{rest[0]}' is not an agent{closest(rest[0], AGENTS)}; there is: {', '.join(AGENTS)}")
+        raise ValueError(f"'{rest[0]}' is not an agent{closest(rest[0], AGENTS)}; there are: {', '.join(AGENTS)}")
     return AGENTS[rest[0]], rest[1:]
 
 

@@ -20,7 +20,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 STATE = "state.json"
 TENSORS = "state.safetensors"
-MAX_BYTES = {MANIFEST: 1 << 16, STATE: state_format.MAX_JSON_BYTES, TENSORS: 1 << 34}
+MAX_BYTES = {MANIFEST: 1 << 16, STATE: state_format.MAX_JSON_BYTES, TENSORS: 1 << 40}
 
 _PICKLE = "a pickle, which can run code when it is loaded"
 _KINDS = {

@@ -22,6 +22,7 @@ DQN_KIN: dict[str, dict[str, Any]] = {
         "prioritised": False,
         "distribution": "none",
         "noisy": False,
+        "persistence": 0.0,
     },
     "rainbow": {
         "double": True,
@@ -65,6 +66,6 @@ def plain_backbone(agent: str, shape: tuple[int, ...]) -> BackboneConfig:
     match backbone:
         case MLPConfig() if agent != "ppo":
             return MLPConfig(hidden=(128, 128), activation="relu", layer_norm=agent == "pqn")
-        case CNNConfig(variant="small"):
+        case CNNConfig(variant="small" | "nature"):
             return dataclasses.replace(backbone, layer_norm=agent == "pqn")
     return backbone

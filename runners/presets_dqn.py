@@ -78,7 +78,7 @@ DOOR_KEY = Preset(
     CNNConfig(variant="small", channels=(16, 32), features=128),
 )
 
-# Nine actions move a set point by one step at a time, so the agent is taught to stay one kelvin further from the limit.
+# Nine actions move a set point by one step at a time, so the agent is taught to stay two kelvin below the limit.
 COOLING = Preset(
     Training(
         total_steps=2_000_000,
@@ -86,7 +86,7 @@ COOLING = Preset(
         evaluate_every=250_000,
         evaluate_episodes=26,
         checkpoint_every=1_000_000,
-        env_options={"actions": 9, "masks": True, "soft_limit": 25.5},
+        env_options={"actions": 9, "masks": True, "soft_limit": 24.75},
     ),
     DQNConfig(
         learning_rate=1e-3,

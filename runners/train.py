@@ -12,6 +12,7 @@ from typing import Any
 import threadpoolctl
 import torch
 
+from keel.agents.dqn import DQNConfig
 from keel.envs.errors import KeelError
 from keel.envs.registry import find_entry
 from keel.envs.seeding import derive_seed
@@ -61,7 +62,8 @@ def train(
 def resume(run: Run, total_steps: int | None = None, *, console: MakeConsole = Console) -> Result:
     """Continue a run from its last whole snapshot, bit for bit.
 
-    With `total_steps` it goes on to that end instead of its first one, whatever goal it had reached.
+    With `total_steps` it goes on to that end instead of its first one, whatever goal it had reached; schedules that run
+    over the whole training (epsilon, a linear learning rate) are then those of the longer one.
 
     Raises:
         KeelError: there is nothing to continue from, or config.json is not what the run was trained with.
@@ -80,7 +82,14 @@ def resume(run: Run, total_steps: int | None = None, *, console: MakeConsole = C
             trainer = Trainer(run, settings, loop)
             trainer.restore(saved.state, beyond_goal=total_steps is not None)
             run.save_settings(settings.to_json())
-            return complete(trainer, console, checkpoint.machine_changes(saved.about))
+            notes = [
+                f"not the machine that saved, so perhaps not bit-exact: {change}"
+                for change in checkpoint.machine_changes(saved.about)
+            ]
+            if total_steps is not None:
+                notes.append(f"schedules that run over the whole training are stretched to {total_steps:,} steps")
+            del saved  # a replay in it would be in memory twice until the end
+            return complete(trainer, console, notes)
         finally:
             loop.envs.close()
 
@@ -127,9 +136,8 @@ def build(settings: Settings) -> Loop:
     """Worlds, agent and loop, before the first step."""
     if settings.training.env_options.get("controller") is not None:
         raise ValueError("--env.controller decides instead of the agent, which would learn nothing: leave it out")
-    folder = getattr(settings.hyperparameters, "replay_folder", None)
-    if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
-        raise ValueError(f"replay_folder is {folder!r}: it must be a folder that can be written")
+    if isinstance(settings.hyperparameters, DQNConfig):
+        check_dqn(settings.hyperparameters, settings.training.total_steps)
     torch.set_num_threads(settings.training.torch_threads)
     # Small networks act by numpy's matrix products, which gain nothing from threads; two trainings whose threads fight
     # for two cores run at a fifth of their speed.
@@ -144,12 +152,24 @@ def build(settings: Settings) -> Loop:
     return Loop(agent, envs, derive_seed(settings.seed, "training"))
 
 
-def complete(trainer: Trainer, make_console: MakeConsole, machine_changes: Sequence[str] = ()) -> Result:
+def check_dqn(config: DQNConfig, total_steps: int) -> None:
+    """Raises ValueError for a replay that has no place, and for a training too short to learn anything."""
+    folder = config.replay_folder
+    if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
+        raise ValueError(f"replay_folder is {folder!r}: it must be a folder that can be written")
+    if config.learning_starts + config.update_every > total_steps:
+        raise ValueError(
+            f"total_steps is {total_steps} and learning_starts {config.learning_starts}: no gradient step would be made; "
+            f"give more than {config.learning_starts + config.update_every} steps, or a smaller --learning-starts"
+        )
+
+
+def complete(trainer: Trainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> Result:
     """Train, then film and report what came of it; the mirror to Weights & Biases runs beside."""
     run = trainer.folder
     trainer.console = make_console(run, trainer.training.total_steps)
-    for change in machine_changes:
-        trainer.console.message(f"not the machine that saved, so perhaps not bit-exact: {change}")
+    for note in notes:
+        trainer.console.message(note)
     mirror = start_mirror(run) if trainer.training.track == "wandb" else None
     state: RunState = "failed"
     error: str | None = "stopped at once"

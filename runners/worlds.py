@@ -38,5 +38,5 @@ def world_table(worlds: list[dict[str, Any]]) -> str:
         solved = "" if threshold is None else f"{threshold:g}"
         kind = f"{world['summary']}{' (compiled)' if world['native'] else ''}"
         lines.append(f"{world['id']:<36} {', '.join(world['presets']):<{width}} {solved:>9}  {kind}")
-    lines.append("Any other Gymnasium id works too: keel train ppo --env ID")
+    lines.append("Any other Gymnasium id works too: keel train AGENT --env ID")
     return "\n".join(lines)

@@ -15,7 +15,7 @@ import numpy as np
 
 from keel.agents.schedule import Schedule
 from keel.runners.benchmark import markdown_table
-from keel.runners.benchmarks.learning import EPISODES, silent
+from keel.runners.benchmarks.learning import silent
 from keel.runners.options import default_settings
 from keel.runners.seed_statistics import interquartile_mean, stratified_bootstrap_interval
 from keel.runners.subjects import evaluate_run
@@ -24,6 +24,7 @@ from keel.runners.train import train
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+EPISODES = 40
 ENVS = ("MinAtar/Breakout-v1", "MinAtar/Freeway-v1")
 SILENT = {"noisy": True, "epsilon": Schedule(0.0, 0.0)}
 # Name -> agent whose preset it begins with, and what is changed.
@@ -49,10 +50,10 @@ def run(
     envs: list[str] | None = None,
     variants: list[str] | None = None,
     seeds: int = 3,
-    total_steps: int = 100_000,
+    total_steps: int = 50_000,
     jobs: int = 1,
 ) -> dict[str, Any]:
-    """One row a training: mean return of 100 greedy episodes of the last weights.
+    """One row a training: mean return of 40 greedy episodes of the last weights.
 
     Args: envs, variants: these alone; jobs: trainings at a time, each on one thread of a process of its own.
     """
@@ -138,6 +139,6 @@ def figures(result: dict[str, Any]) -> dict[str, Figure]:
                 ]
                 for env in dict.fromkeys(row["env"] for row in rows)
             },
-            f"mean return of 100 greedy episodes after {result['total_steps']:,} frames (dots: seeds)",
+            f"mean return of {EPISODES} greedy episodes after {result['total_steps']:,} frames (dots: seeds)",
         )
     }

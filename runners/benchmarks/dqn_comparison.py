@@ -61,8 +61,8 @@ ZOO_PPO: dict[str, dict[str, Any]] = {
         "gae_lambda": 0.8,
         "gamma": 0.98,
         "n_epochs": 20,
-        "learning_rate": 1e-3,
-        "clip_range": 0.2,
+        "learning_rate": lambda left: 1e-3 * left,
+        "clip_range": lambda left: 0.2 * left,
     },
     "Acrobot-v1": {"n_envs": 16, "normalise": True, "n_steps": 256, "gae_lambda": 0.94, "n_epochs": 4},
     "LunarLander-v3": {
