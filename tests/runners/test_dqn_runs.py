@@ -1,5 +1,6 @@
 """DQN and its kin as runs: presets, checkpoints, the rows between gradient steps, and what is refused."""
 
+import gc
 import json
 
 import numpy as np
@@ -11,6 +12,7 @@ from keel.agents.ppo import PPOConfig
 from keel.agents.schedule import Schedule
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners import checkpoint
+from keel.runners.loop import Loop
 from keel.runners.options import default_settings, read_options
 from keel.runners.presets import DQN_KIN, PRESETS, plain_preset
 from keel.runners.run import Run
@@ -124,6 +126,7 @@ def test_plain_defaults_fit_the_agent():
         ("--env Pendulum-v1", "Q-learning needs Discrete ones; PPO takes these"),
         ("--env CartPole-v1 --learning-starts 10", "learning_starts is 10: with 16 worlds and n_step 3"),
         ("--env CartPole-v1 --replay-capacity 50", "capacity is 50"),
+        ("--env MountainCar-v0 --total-steps 3000", "learning_starts 5000: no gradient step would be made"),
         ("--env CartPole-v1 --gamma 1.5", "gamma is 1.5: it must lie between 0 and 1"),
         ("--env CartPole-v1 --lowest-value 5 --highest-value 5", "highest_value is 5"),
         ("--env CartPole-v1 --epsilon.start 7", "start is 7"),
@@ -137,3 +140,26 @@ def test_what_cannot_be_is_refused_before_a_folder_is_made(keel, tmp_path, argum
     assert outcome.code != 0
     assert expected in outcome.error + outcome.out
     assert not path.exists()
+
+
+def test_a_longer_end_says_that_schedules_stretch(keel, tmp_path):
+    path = tmp_path / "run"
+    assert keel("train", "dqn", "--env", CARTPOLE, "--run-dir", path, *FLAGS).code == 0
+    outcome = keel("resume", path, "--total-steps", 960)
+    assert outcome.code == 0, outcome.error
+    assert "schedules that run over the whole training are stretched to 960 steps" in outcome.out
+    assert Run.open(path).metrics()[-1]["global_step"] == 960
+
+
+def test_a_resumed_replay_is_in_memory_once(keel, tmp_path, monkeypatch):
+    path = tmp_path / "run"
+    assert keel("train", "dqn", "--env", CARTPOLE, "--run-dir", path, *FLAGS).code == 0
+    alive = []
+
+    def look(self, total_steps, on_update):
+        gc.collect()
+        alive.extend(thing for thing in gc.get_objects() if isinstance(thing, checkpoint.Checkpoint))
+
+    monkeypatch.setattr(Loop, "run", look)
+    assert keel("resume", path, "--total-steps", 960).code == 0
+    assert alive == []
