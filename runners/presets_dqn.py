@@ -12,16 +12,20 @@ from keel.agents.schedule import Schedule
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners.settings import Preset, Training
 
+# Many steps and a short memory: what a poor policy did long ago says little of what a good one earns in ten steps.
 CART_POLE = Preset(
     Training(total_steps=50_000, num_envs=16, evaluate_every=1_000, evaluate_episodes=40),
     DQNConfig(
-        learning_rate=1e-3,
+        learning_rate=2e-3,
+        learning_rate_schedule="linear",
+        batch_size=128,
         update_every=4,
+        replay_capacity=10_000,
+        n_step=10,
         target_every=200,
         epsilon=Schedule(1.0, 0.04, 0.16),
         lowest_value=0.0,
         highest_value=100.0,
-        normalise_observation=True,
     ),
     MLPConfig(hidden=(120, 84), activation="relu"),
 )
