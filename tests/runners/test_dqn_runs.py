@@ -124,7 +124,7 @@ def test_plain_defaults_fit_the_agent():
     ("arguments", "expected"),
     [
         ("--env Pendulum-v1", "Q-learning needs Discrete ones; PPO takes these"),
-        ("--env CartPole-v1 --learning-starts 10", "learning_starts is 10: with 16 worlds and n_step 3"),
+        ("--env CartPole-v1 --learning-starts 10", "learning_starts is 10: with 16 worlds and n_step 10"),
         ("--env CartPole-v1 --replay-capacity 50", "capacity is 50"),
         ("--env MountainCar-v0 --total-steps 3000", "learning_starts 5000: no gradient step would be made"),
         ("--env CartPole-v1 --gamma 1.5", "gamma is 1.5: it must lie between 0 and 1"),
