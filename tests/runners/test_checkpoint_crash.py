@@ -95,8 +95,8 @@ def test_a_full_disk_leaves_the_old_ones_intact_and_nothing_half_made(tmp_path: 
 
 
 def test_a_state_beyond_the_limit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
-    state = {"values": np.broadcast_to(np.zeros(1, np.uint8), (1 << 34) + 1)}  # one byte of memory
-    with pytest.raises(ValueError, match=r"a state.safetensors of 171798\d+ bytes; a checkpoint takes 17179869184"):
+    state = {"values": np.broadcast_to(np.zeros(1, np.uint8), (1 << 40) + 1)}  # one byte of memory
+    with pytest.raises(ValueError, match=r"a state.safetensors of 1099511\d+ bytes; a checkpoint takes 1099511627776"):
         checkpoint.save(tmp_path / "checkpoints", "best", state, about={})
     assert names(tmp_path) == []
 

@@ -158,7 +158,8 @@ def test_a_resumed_replay_is_in_memory_once(keel, tmp_path, monkeypatch):
 
     def look(self, total_steps, on_update):
         gc.collect()
-        alive.extend(thing for thing in gc.get_objects() if isinstance(thing, checkpoint.Checkpoint))
+        found = (thing for thing in gc.get_objects() if type(thing) is checkpoint.Checkpoint)
+        alive.extend(thing.path for thing in found if thing.path.is_relative_to(path))
 
     monkeypatch.setattr(Loop, "run", look)
     assert keel("resume", path, "--total-steps", 960).code == 0
