@@ -9,7 +9,7 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from keel.networks.actions import ActionSpace, Array
-from keel.networks.backbone import BackboneConfig, Memory
+from keel.networks.backbone import BackboneConfig, FusionConfig, Memory
 from keel.networks.build import build_backbone
 from keel.networks.distributions import Distribution
 from keel.networks.heads import PolicyHead, ValueHead
@@ -38,11 +38,12 @@ class ActorCritic(nn.Module):
     ) -> None:
         super().__init__()
         self.actions = ActionSpace(action_space)
-        self.encoder = Encoder(observation_space, normalise=normalise_observation)
+        apart = isinstance(config, FusionConfig)
+        self.encoder = Encoder(observation_space, normalise=normalise_observation, apart=apart)
         if self.encoder.has_mask:
             check_mask(observation_space, self.actions)
-        self.actor = build_backbone(self.encoder.shape, config)
-        self.critic = None if config.shared else build_backbone(self.encoder.shape, config)
+        self.actor = build_backbone(self.encoder.shape, config, self.encoder.parts)
+        self.critic = None if config.shared else build_backbone(self.encoder.shape, config, self.encoder.parts)
         if self.critic is not None and self.actor.initial_state(1):
             raise ValueError("a backbone with memory is shared by actor and critic: set --backbone.shared True")
         self.policy = PolicyHead(self.actor.features, self.actions, initial_log_std)

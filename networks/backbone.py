@@ -15,7 +15,8 @@ class Backbone(Protocol):
     """A torch module from encoded observations [T B ...] to features [T B F].
 
     T is time and B the batch: rows never look at one another, and only backbones with memory look along T.
-    `is_first` [T B] bool marks the observations before which the memory is cleared.
+    `is_first` [T B] bool marks the observations before which the memory is cleared. The empty tuple stands for the
+    initial state.
     """
 
     features: int
@@ -73,6 +74,113 @@ class CNNConfig:
             raise ValueError("backbone.layer_norm is for the variants nature and small, and this is impala")
 
 
-BackboneConfig: TypeAlias = MLPConfig | CNNConfig
+@dataclass(frozen=True)
+class GRUConfig:
+    """Gated recurrent units (Cho et al. 2014): a memory of a few numbers that lasts as long as the episode."""
 
-BACKBONES: dict[str, type[MLPConfig | CNNConfig]] = {config.kind: config for config in (MLPConfig, CNNConfig)}
+    kind: ClassVar[str] = "gru"
+    shared: ClassVar[bool] = True  # actor and critic remember the same
+    width: int = 64
+    """Numbers that each layer of the memory holds."""
+    layers: int = 1
+    """Layers of memory, one above the other."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the fully connected layers before the memory, for vectors; images go through convolutions."""
+
+    def __post_init__(self) -> None:
+        _check_widths(self.hidden)
+        _check_at_least_1(width=self.width, layers=self.layers)
+
+
+@dataclass(frozen=True)
+class LSTMConfig(GRUConfig):
+    """Long short-term memory (Hochreiter and Schmidhuber 1997; forget gates: Gers et al. 2000)."""
+
+    kind: ClassVar[str] = "lstm"
+
+
+@dataclass(frozen=True)
+class TransformerConfig:
+    """A gated Transformer (Parisotto et al. 2020, GTrXL) that looks back over a window of steps."""
+
+    kind: ClassVar[str] = "transformer"
+    shared: ClassVar[bool] = True
+    width: int = 64
+    """Numbers for each step in each layer."""
+    layers: int = 2
+    heads: int = 4
+    """Of the attention; they divide the width."""
+    window: int = 32
+    """Steps that each layer looks back: what lies further back than layers x window is out of reach."""
+    hidden: tuple[int, ...] = (64,)
+    """Widths of the fully connected layers before the attention, for vectors; images go through convolutions."""
+
+    def __post_init__(self) -> None:
+        _check_widths(self.hidden)
+        _check_at_least_1(width=self.width, layers=self.layers, heads=self.heads, window=self.window)
+        if self.width % self.heads:
+            raise ValueError(f"backbone.heads is {self.heads}: it must divide the width, which is {self.width}")
+
+
+@dataclass(frozen=True)
+class FusionConfig:
+    """One encoder for each part of a Dict observation, and their features fused."""
+
+    kind: ClassVar[str] = "fusion"
+    width: int = 64
+    """Features of each part."""
+    combine: Literal["concatenate", "attend"] = "concatenate"
+    """`attend`: the parts look at one another before they are joined (attention over parts)."""
+    heads: int = 4
+    """Of the attention; they divide the width."""
+    features: int = 128
+    """Width of the fully connected layer after the parts are joined."""
+    shared: bool = True
+    """Whether actor and critic share one backbone."""
+
+    def __post_init__(self) -> None:
+        _check_at_least_1(width=self.width, heads=self.heads, features=self.features)
+        if self.combine == "attend" and self.width % self.heads:
+            raise ValueError(f"backbone.heads is {self.heads}: it must divide the width, which is {self.width}")
+
+
+@dataclass(frozen=True)
+class BoardConfig:
+    """A residual tower over the cells of a board (after Silver et al. 2017, AlphaGo Zero), for images that are grids."""
+
+    kind: ClassVar[str] = "board"
+    blocks: int = 3
+    """Residual blocks of two 3x3 convolutions."""
+    channels: int = 32
+    """Of every convolution of the tower."""
+    squeeze: int = 8
+    """Channels that a 1x1 convolution leaves of the map before the fully connected layer."""
+    features: int = 128
+    """Width of the fully connected layer after the tower."""
+    shared: bool = True
+    """Whether actor and critic share one backbone."""
+
+    def __post_init__(self) -> None:
+        _check_at_least_1(channels=self.channels, squeeze=self.squeeze, features=self.features)
+        if self.blocks < 0:
+            raise ValueError(f"backbone.blocks is {self.blocks}: it must be at least 0")
+
+
+def _check_at_least_1(**values: int) -> None:
+    for name, value in values.items():
+        if value < 1:
+            raise ValueError(f"backbone.{name} is {value}: it must be at least 1")
+
+
+def _check_widths(hidden: tuple[int, ...]) -> None:
+    if any(width < 1 for width in hidden):
+        raise ValueError(f"backbone.hidden is {hidden}: widths must be at least 1, such as 64 64")
+
+
+MemoryConfig: TypeAlias = GRUConfig | LSTMConfig | TransformerConfig
+BackboneConfig: TypeAlias = MLPConfig | CNNConfig | MemoryConfig | FusionConfig | BoardConfig
+
+BACKBONES: dict[str, type[BackboneConfig]] = {
+    config.kind: config
+    for config in (MLPConfig, CNNConfig, GRUConfig, LSTMConfig, TransformerConfig, FusionConfig, BoardConfig)
+}

@@ -43,6 +43,20 @@ class MLP(nn.Module):
         return features.unflatten(0, observation.shape[:2]), state
 
 
+class Plain(nn.Module):
+    """Vectors as they are: no layer at all, where something else shall learn from them at once."""
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.features = inputs
+
+    def initial_state(self, batch: int) -> Memory:
+        return ()
+
+    def forward(self, observation: Tensor, state: Memory, is_first: Tensor) -> tuple[Tensor, Memory]:
+        return observation, state
+
+
 class FusedLayers(torch.autograd.Function):
     """f(x W1' + b1) and so on, as one step of differentiation instead of seven a layer: small networks spend most of
     their time between the sums.

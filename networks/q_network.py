@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from keel.networks.actions import ActionSpace, Array
 from keel.networks.actor_critic import check_mask
-from keel.networks.backbone import BackboneConfig, Memory
+from keel.networks.backbone import BackboneConfig, FusionConfig, Memory
 from keel.networks.build import build_backbone
 from keel.networks.heads import QHead
 from keel.networks.mlp import MLP
@@ -52,10 +52,11 @@ class QNetwork(nn.Module):
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(f"the actions are {action_space}: Q-learning needs Discrete ones; PPO takes these")
         self.actions = ActionSpace(action_space)
-        self.encoder = Encoder(observation_space, normalise=normalise_observation)
+        apart = isinstance(config, FusionConfig)
+        self.encoder = Encoder(observation_space, normalise=normalise_observation, apart=apart)
         if self.encoder.has_mask:
             check_mask(observation_space, self.actions)
-        self.backbone = build_backbone(self.encoder.shape, config)
+        self.backbone = build_backbone(self.encoder.shape, config, self.encoder.parts)
         self.head = QHead(
             self.backbone.features, self.actions.parameters, numbers, hidden=hidden, dueling=dueling, noisy=noisy
         )

@@ -20,7 +20,7 @@ from keel.runners.settings import Preset, Settings, Training, known, read
 
 EPILOGUE = (
     "--env ID chooses the world, and --env.NAME VALUE sets an option of it, such as --env.gravity -3.5. "
-    "--backbone mlp|cnn chooses the network. --config FILE takes the settings of a run's config.json. "
+    "--backbone mlp|cnn|lstm|gru|transformer|fusion|board chooses the network. --config FILE takes the settings of a run's config.json. "
     "--json prints one JSON object alone on stdout. "
     "Defaults are those of the preset for the world, where there is one."
 )
@@ -190,10 +190,10 @@ def _plain_preset(agent: str, env: str, world: Training) -> Preset:
 
     worlds = make_vec(env, 1, env_options=world.env_options, backend=world.backend, frame_stack=world.frame_stack)
     try:
-        shape = Encoder(worlds.observation_space, normalise=False).shape
+        encoder = Encoder(worlds.observation_space, normalise=False)
     finally:
         worlds.close()
-    return plain_preset(agent, shape)
+    return plain_preset(agent, encoder.shape, encoder.parts)
 
 
 def _options_type(defaults: Settings) -> Any:

@@ -9,6 +9,7 @@ from keel.agents.dqn import DQNConfig
 from keel.agents.schedule import Schedule
 from keel.networks.backbone import BackboneConfig, CNNConfig, MLPConfig
 from keel.networks.build import default_backbone
+from keel.networks.parts import Part
 from keel.runners.presets_dqn import DQN_PRESETS, PQN_PRESETS
 from keel.runners.presets_ppo import PPO_PRESETS
 from keel.runners.settings import AGENTS, Hyperparameters, Preset, Training
@@ -54,15 +55,15 @@ def find_preset(agent: str, env_id: str) -> Preset | None:
     return PRESETS.get((agent, env_id))
 
 
-def plain_preset(agent: str, shape: tuple[int, ...]) -> Preset:
-    """Defaults for a world without a preset, whose encoded observations have this shape."""
+def plain_preset(agent: str, shape: tuple[int, ...], parts: tuple[Part, ...] = ()) -> Preset:
+    """Defaults for a world without a preset, whose encoded observations have this shape and these parts."""
     hyperparameters: Hyperparameters = AGENTS[agent](**DQN_KIN.get(agent, {}))
-    return Preset(Training(), hyperparameters, plain_backbone(agent, shape))
+    return Preset(Training(), hyperparameters, plain_backbone(agent, shape, parts))
 
 
-def plain_backbone(agent: str, shape: tuple[int, ...]) -> BackboneConfig:
+def plain_backbone(agent: str, shape: tuple[int, ...], parts: tuple[Part, ...] = ()) -> BackboneConfig:
     """The usual backbone; rectified and wider for Q-learning, and with layer norm, which PQN needs, where it can be."""
-    backbone = default_backbone(shape)
+    backbone = default_backbone(shape, parts)
     match backbone:
         case MLPConfig() if agent != "ppo":
             return MLPConfig(hidden=(128, 128), activation="relu", layer_norm=agent == "pqn")
