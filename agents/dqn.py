@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from gymnasium import spaces
 from torch import Tensor
 
 from keel.agents.agent import Decision, Memory, Metrics
 from keel.agents.checks import at_least, between, check_finite, finite, positive
-from keel.agents.exploration import Blocks, Persistence, epsilon_greedy
+from keel.agents.exploration import Blocks, Persistence, epsilon_greedy, standard_normal
 from keel.agents.optimiser import FlatAdam, flat_parameters, scheduled
 from keel.agents.plain_dqn import plain_gradient
 from keel.agents.replay import Batch, FrameStack, Replay
@@ -25,6 +24,7 @@ from keel.networks.backbone import BackboneConfig
 from keel.networks.heads import spread_out
 from keel.networks.plain_q import PlainQ
 from keel.networks.q_network import Distribution, QNetwork, pick
+from keel.networks.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -172,6 +172,7 @@ class DQN:
         seed: int,
         device: torch.device,
         frames: FrameStack | None = None,
+        transfer: Transfer | None = None,
     ) -> None:
         """Args: frames: how observations are stacked, where they are, so that each frame is stored once."""
         self.config = config
@@ -180,9 +181,9 @@ class DQN:
         self.device = device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "network"))
-            self.network = build_network(observation_space, action_space, backbone, config).to(device)
+            self.network = build_network(observation_space, action_space, backbone, config, transfer).to(device)
         if self.network.initial_memory(1):
-            raise ValueError("DQN learns from single transitions, and this backbone has memory: PPO takes it")
+            raise ValueError("DQN learns from single transitions, and this backbone has memory: r2d2 and ppo take it")
         self.target = copy.deepcopy(self.network)
         _, self.target_vector = flat_parameters(self.target)
         self.optimiser = FlatAdam(self.network, config.learning_rate, config.max_gradient_norm, config.adam_epsilon)
@@ -204,11 +205,11 @@ class DQN:
             )
         actions, noise_size = self.network.actions.parameters, self.network.noise_size
         self.acting_chance = Blocks(seed, "acting", lambda random, rows: random.random((rows, num_envs, 1 + actions)))
-        self.acting_noise = Blocks(seed, "acting noise", _normal(num_envs, noise_size), 8)
+        self.acting_noise = Blocks(seed, "acting noise", standard_normal(num_envs, noise_size), 8)
         self.again_chance = Blocks(seed, "persistence", lambda random, rows: random.random((rows, num_envs)))
         self.persistence = Persistence(num_envs, config.persistence)
         self.replay_chance = Blocks(seed, "replay", lambda random, rows: random.random((rows, config.batch_size)))
-        self.learning_noise = Blocks(seed, "learning noise", _normal(3, noise_size))
+        self.learning_noise = Blocks(seed, "learning noise", standard_normal(3, noise_size))
         self.no_first = torch.zeros(1, config.batch_size, dtype=torch.bool, device=device)
         self.global_step = 0
         self.updates = 0
@@ -302,9 +303,8 @@ class DQN:
             return torch.stack([loss, value.mean(), goal, norm])
 
     def _learn_plainly(self, batch: Batch, network: PlainQ, target: PlainQ) -> Tensor:
-        gradient, error, metrics = plain_gradient(
-            network, target, self.network.encoder, batch, double=self.config.double, loss=self.config.loss
-        )
+        double, loss = self.config.double, self.config.loss
+        gradient, error, metrics = plain_gradient(network, target, batch, double=double, loss=loss)
         check_finite({"loss/td": metrics[0]}, self.updates, self.global_step)
         norm = self.optimiser.descend(torch.from_numpy(gradient))
         if self.config.prioritised:
@@ -377,7 +377,11 @@ class DQN:
 
 
 def build_network(
-    observation_space: spaces.Space[Any], action_space: spaces.Space[Any], backbone: BackboneConfig, config: DQNConfig
+    observation_space: spaces.Space[Any],
+    action_space: spaces.Space[Any],
+    backbone: BackboneConfig,
+    config: DQNConfig,
+    transfer: Transfer | None,
 ) -> QNetwork:
     return QNetwork(
         observation_space,
@@ -390,9 +394,5 @@ def build_network(
         dueling=config.dueling,
         noisy=config.noisy,
         normalise_observation=config.normalise_observation,
+        transfer=transfer,
     )
-
-
-def _normal(width: int, size: int) -> Any:
-    """Draws [rows width size] standard normal numbers."""
-    return lambda random, rows: random.standard_normal((rows, width, size), dtype=np.float32)

@@ -47,6 +47,11 @@ class Blocks:
         return self._block[offset]
 
 
+def standard_normal(width: int, size: int) -> Callable[[np.random.Generator, int], Array]:
+    """For `Blocks`: rows of [width size] standard normal numbers."""
+    return lambda random, rows: random.standard_normal((rows, width, size), dtype=np.float32)
+
+
 def epsilon_greedy(preferences: Array, mask: Array | None, chance: Array | None, epsilon: float) -> Array:
     """Choices [B]: with probability epsilon any legal action, else the preferred one.
 

@@ -8,14 +8,12 @@ import numpy as np
 
 from keel.agents.replay import Batch
 from keel.envs.protocol import Array
-from keel.networks.observations import Encoder
 from keel.networks.plain_q import PlainQ
 
 
 def plain_gradient(
     network: PlainQ,
     target_network: PlainQ,
-    encoder: Encoder,
     batch: Batch,
     *,
     double: bool,
@@ -24,11 +22,11 @@ def plain_gradient(
     """The gradient [parameters] of the batch's weighted mean loss, each transition's error [N], and
     (loss, mean value, mean target)."""
     rows = np.arange(len(batch.action))
-    next_encoded = encoder.plain(batch.next_observation)
+    next_encoded = network.encoder.plain(batch.next_observation)
     following, _ = target_network.forward(next_encoded)
     chooser = network.forward(next_encoded)[0] if double else following
     target = batch.return_ + batch.discount * following[rows, chooser.argmax(axis=1)]
-    values, inputs = network.forward(encoder.plain(batch.observation))
+    values, inputs = network.forward(network.encoder.plain(batch.observation))
     value = values[rows, batch.action]
     error = value - target
     bent = error.clip(-1, 1) if loss == "huber" else 2 * error  # the slope of the loss

@@ -22,6 +22,7 @@ from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed, generator
 from keel.networks.actor_critic import ActorCritic
 from keel.networks.backbone import BackboneConfig
+from keel.networks.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,7 @@ class PPO:
         backbone: BackboneConfig,
         seed: int,
         device: torch.device,
+        transfer: Transfer | None = None,
     ) -> None:
         self.config = config
         self.num_envs = num_envs
@@ -152,6 +154,7 @@ class PPO:
                 backbone,
                 normalise_observation=config.normalise_observation,
                 initial_log_std=config.initial_log_std,
+                transfer=transfer,
             ).to(device)
         self.optimiser = FlatAdam(self.network, config.learning_rate, config.max_gradient_norm)
         self.network.prepare_acting()

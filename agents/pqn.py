@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -22,7 +22,8 @@ from keel.agents.schedule import Schedule
 from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed, generator
 from keel.networks.backbone import BackboneConfig
-from keel.networks.q_network import QNetwork, pick
+from keel.networks.q_network import QNetwork
+from keel.networks.transfer import Transfer
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,16 @@ class PQNConfig:
         between(0.0, 1.0, gamma=self.gamma, lambda_=self.lambda_)
 
 
+class Part(NamedTuple):
+    """T steps of N worlds, as learning takes them."""
+
+    encoded: Tensor  # [T N ...]
+    action: Tensor  # [T N]
+    return_: Tensor  # [T N]
+    is_first: Tensor  # [T N]
+    memory: Memory  # before the first step, each [. N ...]
+
+
 class PQN:
     """The agent: acts in many worlds at once, gathers a rollout, and fits its values to the rollout's lambda returns."""
 
@@ -74,6 +85,7 @@ class PQN:
         backbone: BackboneConfig,
         seed: int,
         device: torch.device,
+        transfer: Transfer | None = None,
     ) -> None:
         self.config = config
         self.num_envs = num_envs
@@ -88,13 +100,14 @@ class PQN:
                 backbone,
                 dueling=config.dueling,
                 normalise_observation=config.normalise_observation,
+                transfer=transfer,
             ).to(device)
-        if self.network.initial_memory(1):
-            raise ValueError("PQN learns from single transitions, and this backbone has memory: PPO takes it")
         self.optimiser = FlatAdam(self.network, config.learning_rate, config.max_gradient_norm, config.adam_epsilon)
         self.network.prepare_acting()
         self.rollout = Rollout(config.num_steps, num_envs)
-        check_minibatch_size(config.minibatch_size, config.num_steps, num_envs, 1, 1)
+        self.has_memory = bool(self.network.initial_memory(1))
+        unit = config.num_steps if self.has_memory else 1
+        check_minibatch_size(config.minibatch_size, config.num_steps, num_envs, unit, 1)
         width = 1 + self.network.actions.parameters
         self.acting_chance = Blocks(seed, "acting", lambda random, rows: random.random((rows, num_envs, width)))
         self.global_step = 0
@@ -105,13 +118,13 @@ class PQN:
         return min(self.global_step / self.total_steps, 1.0)
 
     def initial_memory(self, batch: int) -> Memory:
-        return ()
+        return tuple(part.to(self.device) for part in self.network.initial_memory(batch))
 
     def act(self, observation: Observation, memory: Memory, is_first: Array, *, explore: bool) -> Decision:
-        preferences, mask, _ = self.network.preferences(observation, (), is_first, None)
+        preferences, mask, new_memory = self.network.preferences(observation, memory, is_first, None)
         chance = self.acting_chance.row(self.global_step // self.num_envs) if explore else None
         choice = epsilon_greedy(preferences, mask, chance, self.config.epsilon(self.progress))
-        return Decision(self.network.actions.to_world(choice), (), (), is_first, {"choice": choice})
+        return Decision(self.network.actions.to_world(choice), new_memory, memory, is_first, {"choice": choice})
 
     def observe(self, observation: Observation, decision: Decision, step: Step) -> bool:
         self.rollout.add(observation, decision, step, decision.extras["choice"])
@@ -123,8 +136,8 @@ class PQN:
         before = self.global_step - config.num_steps * self.num_envs  # so that the last update still learns
         rate = scheduled(config.learning_rate, config.learning_rate_schedule, min(before / self.total_steps, 1.0))
         self.optimiser.learning_rate = rate
-        batch, fit = self._prepare()
-        rows = torch.stack([self._learn(*part) for part in self._minibatches(batch)])
+        whole, fit = self._prepare()
+        rows = torch.stack([self._learn(part) for part in self._minibatches(whole)])
         assert self.rollout.observation is not None
         self.network.encoder.learn_scale(select(self.rollout.observation, slice(config.num_steps)))
         self.rollout.clear()
@@ -141,31 +154,34 @@ class PQN:
         return result
 
     @torch.no_grad()
-    def _prepare(self) -> tuple[tuple[Tensor, Tensor, Tensor], float]:
-        """Observations, actions and returns of the rollout, each [T B ...], and how well the values fit already."""
+    def _prepare(self) -> tuple[Part, float]:
+        """The whole rollout [T B], and how well the values fit already."""
         rollout = self.rollout
         assert rollout.sample is not None
         encoded, mask = self.network.encoder(rollout.observation)
-        values = self._values(encoded)
+        is_first = torch.from_numpy(rollout.is_first).to(self.device)
+        values = self.network.values(self.network(encoded, rollout.memory, is_first)[0])
         best = self._greedy(values, mask)
         next_value = best[1:].copy()
         if rollout.cut is not None:
-            times, rows, final, _ = rollout.cut
-            final_encoded, final_mask = self.network.encoder(final)
-            next_value[times, rows] = self._greedy(self._values(final_encoded.unsqueeze(0))[0], final_mask)
+            times, rows, final, memory = rollout.cut
+            next_value[times, rows] = self._estimate(final, memory)
         flags = (rollout.terminated, rollout.truncated)
         return_ = lambda_returns(
             rollout.reward, next_value, *flags, gamma=self.config.gamma, lambda_=self.config.lambda_
         )
         sample = torch.from_numpy(rollout.sample).to(self.device)
         chosen = values.gather(-1, sample.unsqueeze(-1))[:-1, :, 0].cpu().numpy()
-        batch = (encoded[:-1], sample[:-1], torch.from_numpy(return_).to(values))
-        return batch, explained_variance(chosen, return_)
+        target = torch.from_numpy(return_).to(values)
+        whole = Part(encoded[:-1], sample[:-1], target, is_first[:-1], rollout.memory)
+        return whole, explained_variance(chosen, return_)
 
-    def _values(self, encoded: Tensor) -> Tensor:
-        """Action values [T B A] of encoded observations [T B ...]."""
-        is_first = torch.zeros(encoded.shape[:2], dtype=torch.bool, device=self.device)
-        return self.network.values(self.network(encoded, (), is_first)[0])
+    def _estimate(self, final: Observation, memory: Memory) -> Array:
+        """Values [N] of the final observations of truncated episodes, with the memory that led there."""
+        encoded, mask = self.network.encoder(final)
+        is_first = torch.zeros(1, len(encoded), dtype=torch.bool, device=self.device)
+        numbers, _ = self.network(encoded.unsqueeze(0), memory, is_first)
+        return self._greedy(self.network.values(numbers[0]), mask)
 
     @staticmethod
     def _greedy(values: Tensor, mask: Tensor | None) -> Array:
@@ -174,24 +190,26 @@ class PQN:
             values = values.masked_fill(~mask & mask.any(dim=-1, keepdim=True), -torch.inf)
         return values.amax(dim=-1).cpu().numpy().astype(np.float64)
 
-    def _minibatches(self, batch: tuple[Tensor, Tensor, Tensor]) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-        """Shuffled parts of single steps [N ...]."""
-        flat = [part.flatten(0, 1) for part in batch]
+    def _minibatches(self, whole: Part) -> Iterator[Part]:
+        """Shuffled parts: whole sequences where the network has memory, else single steps (T = 1)."""
+        *batch, memory = whole
+        if not self.has_memory:
+            batch = [values.flatten(0, 1).unsqueeze(0) for values in batch]
+        length, columns = batch[-1].shape
         random = generator(self.seed, "minibatches", self.updates)
         for _ in range(self.config.epochs):
-            order = torch.from_numpy(random.permutation(len(flat[0]))).to(self.device)
-            for part in order.split(self.config.minibatch_size):
-                encoded, action, return_ = (values.index_select(0, part) for values in flat)
-                yield encoded, action, return_
+            order = torch.from_numpy(random.permutation(columns)).to(self.device)
+            for chosen in order.split(self.config.minibatch_size // length):
+                encoded, action, return_, is_first = (values.index_select(1, chosen) for values in batch)
+                yield Part(encoded, action, return_, is_first, tuple(one.index_select(1, chosen) for one in memory))
 
-    def _learn(self, encoded: Tensor, action: Tensor, return_: Tensor) -> Tensor:
+    def _learn(self, part: Part) -> Tensor:
         """One gradient step; returns [loss, mean value, mean target, gradient norm]."""
-        is_first = torch.zeros(1, len(action), dtype=torch.bool, device=self.device)
-        numbers, _ = self.network(encoded.unsqueeze(0), (), is_first)
-        value = pick(numbers[0], action).squeeze(-1)
-        loss = td_loss(value, return_, self.config.loss).mean()
+        numbers, _ = self.network(part.encoded, part.memory, part.is_first)
+        value = self.network.values(numbers).gather(-1, part.action.unsqueeze(-1)).squeeze(-1)
+        loss = td_loss(value, part.return_, self.config.loss).mean()
         norm = self.optimiser.step(loss)
-        return torch.stack([loss.detach(), value.detach().mean(), return_.mean(), norm])
+        return torch.stack([loss.detach(), value.detach().mean(), part.return_.mean(), norm])
 
     def state_dict(self) -> State:
         """At an update boundary: the rollout is empty, and chance is a function of the seed and the counters."""

@@ -21,6 +21,7 @@ from keel.envs.protocol import Array, Observation, State, Step
 from keel.envs.seeding import derive_seed
 from keel.networks.backbone import BackboneConfig
 from keel.networks.q_network import QNetwork
+from keel.networks.transfer import Transfer
 
 RESCALE_EPSILON = 1e-3  # keeps the inverse of the rescaling from growing without bound (Pohlen et al. 2018)
 LARGEST_ERROR_SHARE = 0.9  # of a sequence's priority (Kapturowski et al. 2019, eq. 2, eta)
@@ -165,6 +166,7 @@ class R2D2:
         backbone: BackboneConfig,
         seed: int,
         device: torch.device,
+        transfer: Transfer | None = None,
     ) -> None:
         self.config = config
         self.num_envs = num_envs
@@ -179,6 +181,7 @@ class R2D2:
                 hidden=config.head_hidden,
                 dueling=config.dueling,
                 normalise_observation=config.normalise_observation,
+                transfer=transfer,
             ).to(device)
         self.target = copy.deepcopy(self.network)
         _, self.target_vector = flat_parameters(self.target)

@@ -47,8 +47,7 @@ class Replay:
     frames of its stack are kept: these starts are consecutive slots. The observation after a step is not stored twice:
     it is that of the next slot, except where an episode was truncated, whose final observation is kept aside.
 
-    Rows of one world are consecutive in time, so sequences for recurrent networks (R2D2: Kapturowski et al. 2019, with
-    stored memory and burn-in) can be cut from the same arrays.
+    Sequences for networks with memory: `sequence_replay.py`.
 
     Args:
         capacity: in transitions, all worlds together.

@@ -72,6 +72,7 @@ class CartPole:
     Start: all four numbers uniform within ±0.05.
     Terminated: the cart is further than 2.4 metres from the middle, or the pole further than 12 degrees from upright.
     Truncated: after 500 steps of 0.02 seconds.
+    Option velocities: False leaves out the numbers 1 and 3, so that a good agent has to remember (or to difference).
 
     Source: Barto, Sutton and Anderson (1983), "Neuronlike adaptive elements that can solve difficult learning control
     problems", IEEE Transactions on Systems, Man, and Cybernetics 13(5); as Gymnasium's CartPole-v1 computes it: from
@@ -84,8 +85,9 @@ class CartPole:
     frame_size = (720, 405)
     episode_steps = None
 
-    def __init__(self) -> None:
-        high = np.array([POSITION_LIMIT * 2, np.inf, ANGLE_LIMIT * 2, np.inf], np.float32)
+    def __init__(self, velocities: bool = True) -> None:
+        self.seen = np.arange(4) if velocities else np.array([0, 2])
+        high = np.array([POSITION_LIMIT * 2, np.inf, ANGLE_LIMIT * 2, np.inf], np.float32)[self.seen]
         self.observation_space = spaces.Box(-high, high, dtype=np.float32)
         self.action_space = spaces.Discrete(2)
 
@@ -96,7 +98,7 @@ class CartPole:
         advance(state, action, reward, terminated)
 
     def observe(self, state: Array) -> Array:
-        return state.astype(np.float32)
+        return state[:, self.seen].astype(np.float32)
 
     def text(self, state: Array) -> str:
         width = 61

@@ -255,3 +255,36 @@ class NestedObservation(gymnasium.Env[dict[str, Any], np.int64]):
     def _observation(self) -> dict[str, Any]:
         goal = {"distance": _number(self._distance), "side": np.int64(self._side)}
         return {"goal": goal, "noise": np.array(self._noise, np.float32)}
+
+
+class Cue(gymnasium.Env[Array, np.int64]):
+    """A cue of -1 or 1 is shown, then nothing for `delay` steps, then the question: action 0 is right for -1, 1 for 1.
+
+    Observation [2]: the cue (0 after the first step), and 1 where the question is asked. A right answer earns 1, a
+    wrong one -1, and ends the episode; before the question actions do nothing.
+    Answer: what was shown. Without a memory V = 0 is the most; with one it is gamma^(delay + 1).
+
+    Raises:
+        ValueError: a negative delay.
+    """
+
+    observation_space = spaces.Box(-1.0, 1.0, (2,), np.float32)
+    action_space = spaces.Discrete(2)
+
+    def __init__(self, delay: int = 5) -> None:
+        if delay < 0:
+            raise ValueError(f"delay is {delay}: it must be at least 0")
+        self.delay = delay
+
+    def reset(self, *, seed: int | None = None, options: Info | None = None) -> tuple[Array, Info]:
+        super().reset(seed=seed)
+        self._cue, self._time = float(self.np_random.choice([-1.0, 1.0])), 0
+        return np.array([self._cue, 0.0], np.float32), {}
+
+    def step(self, action: np.int64) -> tuple[Array, float, bool, bool, Info]:
+        asked = self._time > self.delay
+        self._time += 1
+        observation = np.array([0.0, float(self._time > self.delay)], np.float32)
+        if not asked:
+            return observation, 0.0, False, False, {}
+        return observation, 1.0 if (action == 1) == (self._cue == 1.0) else -1.0, True, False, {}

@@ -51,6 +51,28 @@ ENTRIES = (
     _cooling("MultiHall", "Three halls that share one plant", halls=3),
     _cooling("Faults", "One hall in which something fails", fault="any"),
     Entry("keel/CartPole-v0", "A pole balanced on a cart, compiled", "keel.envs.cartpole:CartPole", True, 500, 475.0),
+    Entry(
+        "keel/CartPoleNoVelocity-v0",
+        "The same without velocities: what an agent does not remember it does not know",
+        "keel.envs.cartpole:CartPole",
+        True,
+        500,
+        475.0,
+        options={"velocities": False},
+    ),
+    Entry(
+        "keel/PendulumNoVelocity-v0",
+        "Gymnasium's Pendulum without its angular velocity",
+        "keel.envs.partial:PendulumNoVelocity",
+        max_episode_steps=200,
+    ),
+    Entry(
+        "keel/DigitLine-v0",
+        "Read a handwritten digit, walk to that place on a line and stop (extra samples)",
+        "keel.envs.digits:DigitLine",
+        max_episode_steps=30,
+        reward_threshold=0.9,
+    ),
     _probe("ConstantReward", "One step, reward 1: the value is 1"),
     _probe("ObservedReward", "The reward is the observation, -1 or 1: the value is the observation"),
     _probe("DelayedReward", "Two steps, reward 1 at the end: the first value is gamma"),
@@ -64,6 +86,7 @@ ENTRIES = (
     _probe("MultiDiscrete", "Each part of the action must copy its part of the observation"),
     _probe("MultiBinary", "Each bit of the action must copy its bit of the observation"),
     _probe("MaskedAction", "Only the legal actions earn anything, and which ones are legal changes"),
+    _probe("Cue", "A cue is shown, then nothing, then a choice: the one that was shown is right"),
     _probe("NestedObservation", "The rewarded action is named deep inside a nested observation"),
 )
 BY_ID = {entry.env_id: entry for entry in ENTRIES}

@@ -9,19 +9,21 @@ from gymnasium import spaces
 from torch import Tensor, nn
 
 from keel.networks.actions import ActionSpace, Array
-from keel.networks.backbone import BackboneConfig, FusionConfig, Memory
-from keel.networks.build import build_backbone
+from keel.networks.backbone import BackboneConfig, Memory
 from keel.networks.distributions import Distribution
 from keel.networks.heads import PolicyHead, ValueHead
 from keel.networks.mlp import MLP
 from keel.networks.numpy_layers import Layer, numpy_layers
 from keel.networks.observations import ACTION_MASK, Encoder
+from keel.networks.transfer import Transfer, make_backbone, make_encoder
 
 
 class ActorCritic(nn.Module):
     """encoder -> backbone -> policy head, and the value head on the same backbone or on one of its own.
 
     `forward` and `estimate` take encoded observations [T B ...], masks [T B A] or None, memory and is_first [T B].
+
+    Args: transfer: what the backbones begin with; frozen they become part of the encoder.
 
     Raises:
         ValueError: where backbone and spaces do not fit.
@@ -35,15 +37,15 @@ class ActorCritic(nn.Module):
         *,
         normalise_observation: bool = False,
         initial_log_std: float = 0.0,
+        transfer: Transfer | None = None,
     ) -> None:
         super().__init__()
         self.actions = ActionSpace(action_space)
-        apart = isinstance(config, FusionConfig)
-        self.encoder = Encoder(observation_space, normalise=normalise_observation, apart=apart)
+        self.encoder, config = make_encoder(observation_space, config, transfer, normalise=normalise_observation)
         if self.encoder.has_mask:
             check_mask(observation_space, self.actions)
-        self.actor = build_backbone(self.encoder.shape, config, self.encoder.parts)
-        self.critic = None if config.shared else build_backbone(self.encoder.shape, config, self.encoder.parts)
+        self.actor = make_backbone(self.encoder, config, transfer)
+        self.critic = None if config.shared else make_backbone(self.encoder, config, transfer)
         if self.critic is not None and self.actor.initial_state(1):
             raise ValueError("a backbone with memory is shared by actor and critic: set --backbone.shared True")
         self.policy = PolicyHead(self.actor.features, self.actions, initial_log_std)
@@ -53,7 +55,8 @@ class ActorCritic(nn.Module):
     def prepare_acting(self) -> None:
         """Find the numpy form of the policy, where it has one; call it when the parameters have their final place."""
         self._numpy = None
-        if isinstance(self.actor, MLP) and self.encoder.is_plain and self.policy.linear.weight.dtype == torch.float32:
+        plain = isinstance(self.encoder, Encoder) and self.encoder.is_plain
+        if plain and isinstance(self.actor, MLP) and self.policy.linear.weight.dtype == torch.float32:
             self._numpy = numpy_layers([*self.actor.layers, self.policy.linear])
 
     @property
@@ -70,6 +73,7 @@ class ActorCritic(nn.Module):
         Args: noise [B P] from `actions.draw_noise`, or None for the most likely actions.
         """
         if self._numpy is not None:
+            assert isinstance(self.encoder, Encoder)
             numbers, mask = self.encoder.plain(observation), None
             for layer in self._numpy:
                 numbers = layer(numbers)

@@ -14,6 +14,7 @@ from torch import nn
 
 from keel.networks.mlp import MLP
 from keel.networks.numpy_layers import MAX_WIDTH
+from keel.networks.observations import Encoder
 from keel.networks.q_network import QNetwork
 
 Array: TypeAlias = np.ndarray[Any, np.dtype[Any]]
@@ -44,6 +45,8 @@ class PlainQ:
 
     def __init__(self, network: QNetwork) -> None:
         assert isinstance(network.backbone, MLP)
+        assert isinstance(network.encoder, Encoder)
+        self.encoder = network.encoder
         parameters = list(network.parameters())
         self.gradient = np.zeros(sum(parameter.numel() for parameter in parameters), np.float32)
         ends = np.cumsum([parameter.numel() for parameter in parameters])
@@ -69,6 +72,7 @@ class PlainQ:
             isinstance(backbone, MLP)
             and all(isinstance(layer, nn.Linear | nn.ReLU | nn.Tanh) for layer in backbone.layers)
             and all(len(stream.layers) == 1 and isinstance(stream.layers[0], nn.Linear) for stream in streams)
+            and isinstance(network.encoder, Encoder)
             and network.encoder.is_plain
             and network.distribution == "none"
             and all(

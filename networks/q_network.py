@@ -10,12 +10,12 @@ from torch import Tensor, nn
 
 from keel.networks.actions import ActionSpace, Array
 from keel.networks.actor_critic import check_mask
-from keel.networks.backbone import BackboneConfig, FusionConfig, Memory
-from keel.networks.build import build_backbone
+from keel.networks.backbone import BackboneConfig, Memory
 from keel.networks.heads import QHead
 from keel.networks.mlp import MLP
 from keel.networks.numpy_layers import Layer, numpy_layers
 from keel.networks.observations import Encoder
+from keel.networks.transfer import Transfer, make_backbone, make_encoder
 
 # What the numbers of an action's value are: the value itself, logits over fixed atoms, or quantiles.
 Distribution: TypeAlias = Literal["none", "categorical", "quantile"]
@@ -47,16 +47,16 @@ class QNetwork(nn.Module):
         dueling: bool = False,
         noisy: bool = False,
         normalise_observation: bool = False,
+        transfer: Transfer | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(action_space, spaces.Discrete):
             raise ValueError(f"the actions are {action_space}: Q-learning needs Discrete ones; PPO takes these")
         self.actions = ActionSpace(action_space)
-        apart = isinstance(config, FusionConfig)
-        self.encoder = Encoder(observation_space, normalise=normalise_observation, apart=apart)
+        self.encoder, config = make_encoder(observation_space, config, transfer, normalise=normalise_observation)
         if self.encoder.has_mask:
             check_mask(observation_space, self.actions)
-        self.backbone = build_backbone(self.encoder.shape, config, self.encoder.parts)
+        self.backbone = make_backbone(self.encoder, config, transfer)
         self.head = QHead(
             self.backbone.features, self.actions.parameters, numbers, hidden=hidden, dueling=dueling, noisy=noisy
         )
@@ -70,7 +70,8 @@ class QNetwork(nn.Module):
         """Find the numpy form of the greedy choice, where it has one; call it when the parameters have their final
         place. The value stream of a dueling head shifts all actions alike, so the choice needs it not."""
         self._numpy = None
-        plain = self.encoder.is_plain and self.distribution == "none" and not self.noise_size
+        plain = isinstance(self.encoder, Encoder) and self.encoder.is_plain
+        plain = plain and self.distribution == "none" and not self.noise_size
         if plain and isinstance(self.backbone, MLP) and self.support.dtype == torch.float32:
             layers = [layer for layer in self.head.advantage.layers]
             between = [module for layer in layers for module in (nn.ReLU(), layer)][1:]
@@ -89,6 +90,7 @@ class QNetwork(nn.Module):
         """Numbers [B A] whose order is that of the actions' values, the mask [B A] or None, and the new memory."""
         if self._numpy is None:
             return self._torch_preferences(observation, memory, is_first, noise)
+        assert isinstance(self.encoder, Encoder)
         numbers = self.encoder.plain(observation)
         for layer in self._numpy:
             numbers = layer(numbers)

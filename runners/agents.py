@@ -12,12 +12,14 @@ from keel.agents.agent import Agent, Memory
 from keel.agents.dqn import DQN, DQNConfig
 from keel.agents.ppo import PPO, PPOConfig
 from keel.agents.pqn import PQN, PQNConfig
+from keel.agents.r2d2 import R2D2, R2D2Config
 from keel.agents.replay import FrameStack
 from keel.envs.errors import KeelError
 from keel.envs.make import frame_stack_of
 from keel.envs.protocol import Array, Observation, State, VecEnv
 from keel.envs.vector import make_vec
 from keel.runners import checkpoint
+from keel.runners.pretrained import transfer_of
 from keel.runners.run import Run
 from keel.runners.settings import Settings
 
@@ -59,24 +61,34 @@ def make_agent(
     action_space: spaces.Space[Any],
     *,
     device: torch.device,
+    begin: bool = False,
 ) -> Agent:
-    """The agent of a run, before its first step."""
+    """The agent of a run, before its first step; with `begin` it takes over the pretrained backbone, if there is one."""
     common: dict[str, Any] = {
         "num_envs": settings.training.num_envs,
         "total_steps": settings.training.total_steps,
         "backbone": settings.backbone,
         "seed": settings.seed,
         "device": device,
+        "transfer": transfer_of(settings, begin=begin),
     }
     match settings.hyperparameters:
         case PPOConfig() as config:
             return PPO(observation_space, action_space, config=config, **common)
         case PQNConfig() as config:
             return PQN(observation_space, action_space, config=config, **common)
+        case R2D2Config() as config:
+            return R2D2(observation_space, action_space, config=config, **common)
         case DQNConfig() as config:
             stacked = frame_stack_of(settings.env, settings.training.frame_stack, observation_space)
             frames = None if stacked is None else FrameStack(*stacked)
             return DQN(observation_space, action_space, config=config, frames=frames, **common)
+        case config:
+            from keel.runners.sb3_agent import make_sb3_agent  # Stable-Baselines3 takes seconds to import
+
+            return make_sb3_agent(
+                observation_space, action_space, config=config, backbone=settings.backbone, device=device
+            )
 
 
 def load_agent_state(agent: Agent, state: State) -> None:

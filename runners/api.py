@@ -41,7 +41,7 @@ def train(
         agent: "ppo", "dqn", "dqn-2015", "rainbow" or "pqn".
         env: a Gymnasium id.
         seed: where all chance comes from, at least 0.
-        backbone: "mlp" or "cnn", or its settings as config.json has them, such as {"hidden": [64, 64]}, with or without
+        backbone: "mlp", "cnn", "gru" or another kind, or its settings as config.json has them, such as {"hidden": [64, 64]}, with or without
             "kind"; by default what the preset says or the observations ask for.
         env_options: what the world is made with.
         run_dir, name: the run's folder, or its name under results/runs.
@@ -53,7 +53,7 @@ def train(
     """
     known("agent", agent, AGENTS)
     network = {"kind": backbone} if isinstance(backbone, str) else dict(mapping(backbone or {}, "backbone"))
-    world_options = {key: settings[key] for key in ("backend", "frame_stack") if key in settings}
+    world_options = {key: settings[key] for key in ("backend", "frame_stack", "pretrained") if key in settings}
     defaults = default_settings(agent, env, network.pop("kind", None), env_options or {}, **world_options)
     chosen = dataclasses.replace(
         defaults,

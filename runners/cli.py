@@ -24,6 +24,12 @@ AGENTS = {
     "dqn-2015": "train_dqn:main_2015",
     "rainbow": "train_dqn:main_rainbow",
     "pqn": "train_dqn:main_pqn",
+    "r2d2": "train_dqn:main_r2d2",
+    "sb3-sac": "train_sb3:main_sac",
+    "sb3-td3": "train_sb3:main_td3",
+    "sb3-a2c": "train_sb3:main_a2c",
+    "sb3-ppo": "train_sb3:main_ppo",
+    "sb3-dqn": "train_sb3:main_dqn",
 }
 DRAWING = {*AGENTS.values(), COMMANDS["watch"][0]}
 

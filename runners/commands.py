@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keel.runners.run import Run
+from keel.runners.settings_sb3 import SB3_AGENTS
 
 if TYPE_CHECKING:
     from keel.runners.subjects import Subject
@@ -192,6 +193,8 @@ def _result(result: Any) -> dict[str, Any]:
 def what_next(result: Any) -> str:
     """How a training ended, what it left, and the commands to go on with; `result` is a `trainer.Result`."""
     path = result.run.path
+    if result.stopped_by is not None and result.run.config["agent"] in SB3_AGENTS:
+        return f"stopped at step {result.global_step:,} and saved the weights: keel evaluate {path} --checkpoint last"
     if result.stopped_by is not None:
         return f"stopped at step {result.global_step:,} and saved; continue with: keel resume {path}"
     best = "none" if result.best_return is None else f"{result.best_return:.1f}"

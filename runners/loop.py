@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -12,6 +12,25 @@ import torch
 from keel.agents.agent import Agent, Metrics
 from keel.envs.protocol import Array, State, Step, VecEnv
 from keel.envs.seeding import derive_seed
+
+
+class TrainingLoop(Protocol):
+    """What a trainer knows of a loop: Keel's own below, or that of another library."""
+
+    agent: Agent
+    envs: VecEnv
+    global_step: int
+
+    @property
+    def resume(self) -> Literal["exact", "approximate", "none"]:
+        """How a stopped run goes on."""
+        ...
+
+    def start(self) -> None: ...
+
+    def run(self, total_steps: int, on_update: Callable[[Metrics], bool]) -> None: ...
+
+    def state_dict(self) -> State: ...
 
 
 class Loop:
@@ -24,6 +43,10 @@ class Loop:
         self.seed = seed
         self.global_step = 0
         self.episodes = EpisodeStatistics(envs.num_envs)
+
+    @property
+    def resume(self) -> Literal["exact", "approximate"]:
+        return self.envs.resume
 
     def start(self) -> None:
         """Reset every world for a run that begins."""

@@ -16,6 +16,7 @@ from keel.networks.backbone import BACKBONES
 from keel.networks.observations import Encoder
 from keel.runners.files import read_json
 from keel.runners.presets import PRESETS, find_preset, plain_preset
+from keel.runners.pretrained import with_pretrained
 from keel.runners.settings import Preset, Settings, Training, known, read
 
 EPILOGUE = (
@@ -79,10 +80,11 @@ def _first_pass(agent: str, arguments: list[str]) -> tuple[argparse.Namespace, l
 
 
 def _world_options(agent: str, arguments: list[str]) -> dict[str, Any]:
-    """The settings of `Training` without which a world cannot be made; they stay in the arguments for tyro."""
+    """The settings of `Training` that decide what else there is to set; they stay in the arguments for tyro."""
     parser = _parser()
     parser.add_argument("--backend")
     parser.add_argument("--frame-stack", "--frame_stack", type=int)
+    parser.add_argument("--pretrained")
     found, _ = _parse_known(parser, agent, arguments)
     return {name: value for name, value in vars(found).items() if value is not None}
 
@@ -146,7 +148,10 @@ def _defaults(
     found = Settings.from_json(_config_file(first.config), str(first.config))
     if found.agent != agent:
         raise ValueError(f"{first.config} holds settings of agent '{found.agent}', not '{agent}'")
-    return _with_backbone(dataclasses.replace(found, env=first.env or found.env), first.backbone)
+    pretrained = world_options.get("pretrained", found.training.pretrained)
+    training = dataclasses.replace(found.training, pretrained=pretrained)
+    found = _with_backbone(dataclasses.replace(found, env=first.env or found.env, training=training), first.backbone)
+    return with_pretrained(found, first.backbone)
 
 
 def default_settings(
@@ -155,15 +160,21 @@ def default_settings(
     """The preset for this agent and world, or plain defaults; with the backbone of that name, where one is given.
 
     Args:
-        world_options: `backend` and `frame_stack`, as far as they are chosen: a world without a preset is made to see
-            what its observations are, and some can only be made with them.
+        world_options: `backend`, `frame_stack` and `pretrained`, as far as they are chosen: a world without a preset is
+            made to see what its observations are, and some can only be made with the first two; a pretrained backbone
+            brings its settings.
     """
     _check_env_options(env_options)
     preset = find_preset(agent, env) or _plain_preset(
         agent, env, read(Training, {"env_options": env_options, **world_options}, "training")
     )
-    training = dataclasses.replace(preset.training, env_options=preset.training.env_options | env_options)
-    return _with_backbone(Settings(agent, env, 0, training, preset.hyperparameters, preset.backbone), backbone)
+    training = dataclasses.replace(
+        preset.training,
+        env_options=preset.training.env_options | env_options,
+        pretrained=world_options.get("pretrained"),
+    )
+    settings = _with_backbone(Settings(agent, env, 0, training, preset.hyperparameters, preset.backbone), backbone)
+    return with_pretrained(settings, backbone)
 
 
 def _with_backbone(settings: Settings, backbone: str | None) -> Settings:

@@ -7,11 +7,12 @@ from typing import Any
 
 from keel.agents.dqn import DQNConfig
 from keel.agents.schedule import Schedule
-from keel.networks.backbone import BackboneConfig, CNNConfig, MLPConfig
+from keel.networks.backbone import BackboneConfig, CNNConfig, GRUConfig, MLPConfig
 from keel.networks.build import default_backbone
 from keel.networks.parts import Part
-from keel.runners.presets_dqn import DQN_PRESETS, PQN_PRESETS
+from keel.runners.presets_dqn import DQN_PRESETS, PQN_PRESETS, R2D2_PRESETS
 from keel.runners.presets_ppo import PPO_PRESETS
+from keel.runners.presets_sb3 import SB3_PRESETS
 from keel.runners.settings import AGENTS, Hyperparameters, Preset, Training
 
 # What makes DQN one of its kin, whatever the world: the paper of 2015 has none of the later parts, Rainbow all.
@@ -47,6 +48,8 @@ PRESETS: dict[tuple[str, str], Preset] = {
     **{("dqn", env): preset for env, preset in DQN_PRESETS.items()},
     **{(agent, env): _kin(agent, preset) for agent in DQN_KIN for env, preset in DQN_PRESETS.items()},
     **{("pqn", env): preset for env, preset in PQN_PRESETS.items()},
+    **{("r2d2", env): preset for env, preset in R2D2_PRESETS.items()},
+    **SB3_PRESETS,
 }
 
 
@@ -62,7 +65,10 @@ def plain_preset(agent: str, shape: tuple[int, ...], parts: tuple[Part, ...] = (
 
 
 def plain_backbone(agent: str, shape: tuple[int, ...], parts: tuple[Part, ...] = ()) -> BackboneConfig:
-    """The usual backbone; rectified and wider for Q-learning, and with layer norm, which PQN needs, where it can be."""
+    """The usual backbone; rectified and wider for Q-learning, and with layer norm, which PQN needs, where it can be.
+    R2D2 is for networks with memory."""
+    if agent == "r2d2":
+        return GRUConfig()
     backbone = default_backbone(shape, parts)
     match backbone:
         case MLPConfig() if agent != "ppo":

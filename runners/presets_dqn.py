@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from keel.agents.dqn import DQNConfig
 from keel.agents.pqn import PQNConfig
+from keel.agents.r2d2 import R2D2Config
 from keel.agents.schedule import Schedule
-from keel.networks.backbone import CNNConfig, MLPConfig
+from keel.networks.backbone import CNNConfig, GRUConfig, MLPConfig
 from keel.runners.settings import Preset, Training
 
 # Many steps and a short memory: what a poor policy did long ago says little of what a good one earns in ten steps.
@@ -184,4 +185,23 @@ PQN_PRESETS: dict[str, Preset] = {
         MLPConfig(activation="relu", layer_norm=True),
     )
     for env in ("CartPole-v1", "keel/CartPole-v0")
+}
+
+R2D2_PRESETS: dict[str, Preset] = {
+    "keel/CartPoleNoVelocity-v0": Preset(
+        Training(total_steps=100_000, num_envs=16, evaluate_every=5_000, evaluate_episodes=40),
+        R2D2Config(
+            learning_rate=1e-3,
+            learning_rate_schedule="linear",
+            burn_in=10,
+            length=20,
+            n_step=10,
+            replay_capacity=20_000,
+            update_every=16,
+            learning_starts=2_000,
+            target_every=200,
+            epsilon=Schedule(1.0, 0.05, 0.1),
+        ),
+        GRUConfig(),
+    ),
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from keel.agents.ppo import PPOConfig
-from keel.networks.backbone import CNNConfig
+from keel.networks.backbone import CNNConfig, LSTMConfig
 from keel.runners.settings import Preset, Training
 
 CART_POLE = Preset(
@@ -40,6 +40,41 @@ LUNAR_LANDER = Preset(
     ),
 )
 
+# A short discount (ten steps or so) suits a pendulum that swings up within fifty.
+PENDULUM = Preset(
+    Training(total_steps=100_000, num_envs=8, evaluate_every=10_240, evaluate_episodes=100),
+    PPOConfig(
+        num_steps=256,
+        epochs=10,
+        minibatch_size=64,
+        learning_rate=1e-3,
+        learning_rate_schedule="linear",
+        gamma=0.9,
+        normalise_reward=True,
+    ),
+)
+PENDULUM_NO_VELOCITY = Preset(
+    dataclasses.replace(PENDULUM.training, total_steps=300_000, num_envs=32, evaluate_every=20_480),
+    dataclasses.replace(PENDULUM.hyperparameters, num_steps=64, minibatch_size=256),
+    LSTMConfig(),
+)
+
+# One-hot cells seen from the agent; scaled rewards are not wanted, as there is one at the end alone.
+MINIGRID = Preset(
+    Training(total_steps=300_000, num_envs=32, evaluate_every=16_384, evaluate_episodes=100),
+    PPOConfig(
+        num_steps=64,
+        epochs=4,
+        minibatch_size=256,
+        learning_rate=1e-3,
+        learning_rate_schedule="linear",
+        gamma=0.99,
+        gae_lambda=0.95,
+        entropy_coefficient=0.01,
+    ),
+    CNNConfig(variant="small", channels=(16, 32), features=128),
+)
+
 # The best set points follow load and weather within minutes: a short discount, and much experience of many weeks.
 COOLING = Preset(
     Training(
@@ -69,6 +104,11 @@ PPO_PRESETS: dict[str, Preset] = {
     "keel/DataCenterCoolingFaults-v0": COOLING,
     "CartPole-v1": CART_POLE,
     "keel/CartPole-v0": CART_POLE,
+    "keel/CartPoleNoVelocity-v0": Preset(
+        dataclasses.replace(CART_POLE.training, total_steps=200_000, evaluate_every=8_192),
+        dataclasses.replace(CART_POLE.hyperparameters, normalise_observation=True),
+        LSTMConfig(),
+    ),
     "Acrobot-v1": Preset(
         Training(total_steps=200_000, num_envs=8, evaluate_every=8_192, evaluate_episodes=40),
         PPOConfig(
@@ -107,38 +147,14 @@ PPO_PRESETS: dict[str, Preset] = {
             noise_correlation=0.95,
         ),
     ),
-    # A short discount (ten steps or so) suits a pendulum that swings up within fifty.
-    "Pendulum-v1": Preset(
-        Training(total_steps=100_000, num_envs=8, evaluate_every=10_240, evaluate_episodes=100),
-        PPOConfig(
-            num_steps=256,
-            epochs=10,
-            minibatch_size=64,
-            learning_rate=1e-3,
-            learning_rate_schedule="linear",
-            gamma=0.9,
-            normalise_reward=True,
-        ),
-    ),
+    "Pendulum-v1": PENDULUM,
+    "keel/PendulumNoVelocity-v0": PENDULUM_NO_VELOCITY,
     "LunarLander-v3": LUNAR_LANDER,
     "LunarLanderContinuous-v3": LUNAR_LANDER._replace(
         hyperparameters=dataclasses.replace(LUNAR_LANDER.hyperparameters, entropy_coefficient=0.0)
     ),
-    # One-hot cells seen from the agent; scaled rewards are not wanted, as there is one at the end alone.
-    "MiniGrid-DoorKey-5x5-v0": Preset(
-        Training(total_steps=300_000, num_envs=32, evaluate_every=16_384, evaluate_episodes=100),
-        PPOConfig(
-            num_steps=64,
-            epochs=4,
-            minibatch_size=256,
-            learning_rate=1e-3,
-            learning_rate_schedule="linear",
-            gamma=0.99,
-            gae_lambda=0.95,
-            entropy_coefficient=0.01,
-        ),
-        CNNConfig(variant="small", channels=(16, 32), features=128),
-    ),
+    "MiniGrid-DoorKey-5x5-v0": MINIGRID,
+    "MiniGrid-MemoryS7-v0": MINIGRID._replace(backbone=LSTMConfig(width=128)),
     "BipedalWalker-v3": Preset(
         Training(total_steps=1_500_000, num_envs=32, evaluate_every=65_536, evaluate_episodes=20),
         PPOConfig(

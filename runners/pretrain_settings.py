@@ -26,7 +26,9 @@ class Field(NamedTuple):
     """A kind of data: the module that learns it, and the one that reports on it."""
 
     module: str  # has `preset(kind, task) -> Plan` and `build(plan, chance, device) -> Learner`
-    report: str  # has `report(learner, run) -> list[str]`, parts of the page
+    report: (
+        str  # has `report(learner, run) -> list[str]`, parts of the page, perhaps `after_epoch(learner, run, epoch)`
+    )
 
 
 FIELDS = {
@@ -142,6 +144,15 @@ class PretrainSettings:
 def is_pretraining(config: Mapping[str, Any]) -> bool:
     """Whether a run's config.json is that of a pre-training, which has no agent."""
     return str(config.get("agent", "")).startswith(PREFIX)
+
+
+def refuse_pretraining(config: Mapping[str, Any]) -> None:
+    """Raises: ValueError for a run that has no agent, where a command needs one."""
+    if is_pretraining(config):
+        raise ValueError(
+            f"{config.get('name')} is a pre-training ({config['agent']} on {config.get('env')}): it has no agent that could "
+            "act; what it is worth stands in its report.html"
+        )
 
 
 def field_of(kind: str, task: str) -> Field:

@@ -146,8 +146,10 @@ def _commands(run: Run) -> str:
         "Watch it, in a window or as a film": f"keel watch {reference}",
         "Measure the best checkpoint on fresh episodes": f"keel evaluate {reference} --episodes 100",
         "Compare it with other runs": f"keel compare {reference} OTHER_RUN",
-        "Train it further, from the last checkpoint": f"keel resume {reference} --total-steps {_twice_the_steps(run)}",
     }
+    if run.environment().get("resume") != "none":
+        further = f"keel resume {reference} --total-steps {_twice_the_steps(run)}"
+        commands["Train it further, from the last checkpoint"] = further
     pairs = "".join(
         f"<dt>{page.text(what)}</dt><dd><pre>{page.text(line)}</pre></dd>" for what, line in commands.items()
     )

@@ -48,7 +48,7 @@ class Run:
         *,
         device: str = "cpu",
         threads: int = 1,
-        resume: Literal["exact", "approximate"] = "exact",
+        resume: Literal["exact", "approximate", "none"] = "exact",
     ) -> Run:
         """Make the folder of a new run and write down what it is.
 

@@ -16,11 +16,13 @@ from keel.agents.checks import at_least
 from keel.agents.dqn import DQNConfig
 from keel.agents.ppo import PPOConfig
 from keel.agents.pqn import PQNConfig
+from keel.agents.r2d2 import R2D2Config
 from keel.envs.errors import closest
 from keel.networks.backbone import BACKBONES, BackboneConfig, MLPConfig
 from keel.runners.provenance import REDACTED
+from keel.runners.settings_sb3 import SB3_AGENTS, SB3Config
 
-Hyperparameters: TypeAlias = PPOConfig | DQNConfig | PQNConfig
+Hyperparameters: TypeAlias = PPOConfig | DQNConfig | PQNConfig | R2D2Config | SB3Config
 
 AGENTS: dict[str, type[Hyperparameters]] = {
     "ppo": PPOConfig,
@@ -28,6 +30,8 @@ AGENTS: dict[str, type[Hyperparameters]] = {
     "dqn-2015": DQNConfig,  # the same algorithm with other switches: runners/presets.py
     "rainbow": DQNConfig,
     "pqn": PQNConfig,
+    "r2d2": R2D2Config,
+    **SB3_AGENTS,
 }
 
 T = TypeVar("T")
@@ -63,6 +67,10 @@ class Training:
     """Record an episode of the best checkpoint at the end."""
     track: Literal["none", "wandb"] = "none"
     """Mirror the run to Weights & Biases (offline where no key is set)."""
+    pretrained: str | None = None
+    """A run whose backbone the agent begins with, instead of at random."""
+    freeze: bool = False
+    """Keep that backbone as it is, and learn from its features with a small MLP."""
     env_options: tyro.conf.Suppress[dict[str, Any]] = field(default_factory=dict)
     """What the world is made with; on the command line --env.NAME VALUE."""
 
@@ -71,6 +79,8 @@ class Training:
         at_least(1, evaluate_episodes=self.evaluate_episodes)
         at_least(0, workers=self.workers, frame_stack=self.frame_stack)
         at_least(0, evaluate_every=self.evaluate_every, checkpoint_every=self.checkpoint_every)
+        if self.freeze and self.pretrained is None:
+            raise ValueError("freeze is True without a pretrained backbone: name a run with --pretrained RUN")
         if self.stop_at_return is not None and not math.isfinite(self.stop_at_return):
             raise ValueError(f"stop_at_return is {self.stop_at_return}: it must be a finite number")
         if self.workers > self.num_envs:

@@ -13,17 +13,19 @@ import threadpoolctl
 import torch
 
 from keel.agents.dqn import DQNConfig
+from keel.agents.r2d2 import R2D2Config
 from keel.envs.errors import KeelError
 from keel.envs.registry import find_entry
 from keel.envs.seeding import derive_seed
 from keel.runners import checkpoint
 from keel.runners.agents import Policy, load_agent_state, load_policy, make_agent, make_worlds, pick_device
 from keel.runners.console import Console
-from keel.runners.loop import Loop
+from keel.runners.loop import Loop, TrainingLoop
 from keel.runners.mirror import start_mirror
 from keel.runners.report import write_report
 from keel.runners.run import Run, RunState
 from keel.runners.settings import Settings
+from keel.runners.settings_sb3 import NOT_RESUMABLE, SB3Config
 from keel.runners.trainer import Result, Trainer, fixed_settings
 from keel.runners.watch import record_episode
 
@@ -39,7 +41,7 @@ def train(
     settings: Settings, *, run_dir: Path | None = None, name: str | None = None, console: MakeConsole = Console
 ) -> Result:
     """Train a new run; settings and worlds that do not fit are refused before its folder is made."""
-    loop = build(settings)
+    loop = build(settings, begin=True)
     try:
         loop.start()
         run = Run.create(
@@ -51,7 +53,7 @@ def train(
             name,
             device=str(pick_device(settings.training.device)),
             threads=settings.training.torch_threads,
-            resume=loop.envs.resume,
+            resume=loop.resume,
         )
         with run.lock():
             return complete(Trainer(run, settings, loop), console)
@@ -70,12 +72,15 @@ def resume(run: Run, total_steps: int | None = None, *, console: MakeConsole = C
         ValueError: `total_steps` is not beyond the snapshot.
     """
     settings = Settings.from_json(run.config, str(run.path / "config.json"))
+    if isinstance(settings.hyperparameters, SB3Config):
+        raise KeelError(f"{run.name} {NOT_RESUMABLE}")
     with run.lock():
         saved = last_snapshot(run, settings.agent)
         check_unchanged(run, saved)
         if total_steps is not None:
             settings = extended(settings, total_steps, saved.about["global_step"])
         loop = build(settings)
+        assert isinstance(loop, Loop)
         try:
             load_agent_state(loop.agent, saved.state["agent"])
             loop.load_state_dict(saved.state["loop"])
@@ -132,12 +137,12 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return result
 
 
-def build(settings: Settings) -> Loop:
-    """Worlds, agent and loop, before the first step."""
+def build(settings: Settings, *, begin: bool = False) -> TrainingLoop:
+    """Worlds, agent and loop, before the first step of a run that begins, or of one whose snapshot follows."""
     if settings.training.env_options.get("controller") is not None:
         raise ValueError("--env.controller decides instead of the agent, which would learn nothing: leave it out")
-    if isinstance(settings.hyperparameters, DQNConfig):
-        check_dqn(settings.hyperparameters, settings.training.total_steps)
+    if isinstance(settings.hyperparameters, DQNConfig | R2D2Config):
+        check_q_learning(settings.hyperparameters, settings.training.total_steps)
     torch.set_num_threads(settings.training.torch_threads)
     # Small networks act by numpy's matrix products, which gain nothing from threads; two trainings whose threads fight
     # for two cores run at a fifth of their speed.
@@ -145,16 +150,20 @@ def build(settings: Settings) -> Loop:
     device = pick_device(settings.training.device)
     envs = make_worlds(settings, settings.training.num_envs, workers=settings.training.workers)
     try:
-        agent = make_agent(settings, envs.observation_space, envs.action_space, device=device)
+        if isinstance(settings.hyperparameters, SB3Config):
+            from keel.runners.sb3_loop import SB3Loop  # Stable-Baselines3 takes seconds to import
+
+            return SB3Loop(settings, envs, settings.hyperparameters, device)
+        agent = make_agent(settings, envs.observation_space, envs.action_space, device=device, begin=begin)
     except Exception:
         envs.close()
         raise
     return Loop(agent, envs, derive_seed(settings.seed, "training"))
 
 
-def check_dqn(config: DQNConfig, total_steps: int) -> None:
+def check_q_learning(config: DQNConfig | R2D2Config, total_steps: int) -> None:
     """Raises ValueError for a replay that has no place, and for a training too short to learn anything."""
-    folder = config.replay_folder
+    folder = config.replay_folder if isinstance(config, DQNConfig) else None
     if folder is not None and not (Path(folder).is_dir() and os.access(folder, os.W_OK)):
         raise ValueError(f"replay_folder is {folder!r}: it must be a folder that can be written")
     if config.learning_starts + config.update_every > total_steps:

@@ -1,6 +1,6 @@
 """Train DQN: `keel train dqn --env ID`, or `python runners/train_dqn.py --env ID`.
 
-`keel train dqn-2015`, `keel train rainbow` and `keel train pqn` are its kin.
+`keel train dqn-2015`, `keel train rainbow`, `keel train pqn` and `keel train r2d2` are its kin.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ main = functools.partial(commands.train, "dqn")
 main_2015 = functools.partial(commands.train, "dqn-2015")
 main_rainbow = functools.partial(commands.train, "rainbow")
 main_pqn = functools.partial(commands.train, "pqn")
+main_r2d2 = functools.partial(commands.train, "r2d2")
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ from keel.runners import checkpoint
 from keel.runners.agents import make_worlds, policy_state
 from keel.runners.console import Console
 from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
-from keel.runners.loop import Loop
+from keel.runners.loop import TrainingLoop
 from keel.runners.memory import trim_heap
 from keel.runners.run import Run, RunState
 from keel.runners.settings import Settings
@@ -40,7 +40,7 @@ class Trainer:
 
     console: Console
 
-    def __init__(self, run: Run, settings: Settings, loop: Loop) -> None:
+    def __init__(self, run: Run, settings: Settings, loop: TrainingLoop) -> None:
         self.folder = run
         self.settings = settings
         self.training = settings.training

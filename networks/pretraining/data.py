@@ -82,10 +82,17 @@ class Data:
         """Of one input."""
         return self.train.inputs.shape[1:]
 
+    @property
+    def title(self) -> str:
+        """Where it is from, and whether it is a sample."""
+        return (
+            f"SAMPLE DATA: {self.source}; figures on it say little about real tasks" if self.is_sample else self.source
+        )
+
     def about(self) -> dict[str, Any]:
         """What config.json keeps of it; the fingerprint tells a continuation whether the data are still the same."""
         sizes = {name: len(self.split(name)) for name in ("train", "validation", "test")}
-        facts = {"name": self.name, "source": self.source, "is_sample": self.is_sample}
+        facts = {"name": self.name, "source": self.title, "is_sample": self.is_sample}
         return facts | {"examples": sizes, "shape": list(self.shape), "sha256": self.fingerprint()}
 
     def fingerprint(self) -> str:
@@ -101,13 +108,17 @@ class Data:
 def stratified(labels: Array, fractions: tuple[float, ...], seed: int = SPLIT_SEED) -> list[Array]:
     """Indices of parts with these fractions of every class, each sorted; always the same for the same labels.
 
-    A class with fewer members than parts is missing from some.
+    What does not divide is carried on from class to class, so that the parts have their sizes however small the classes.
     """
     chance = np.random.default_rng(seed)
     parts: list[list[Array]] = [[] for _ in fractions]
+    ends = np.cumsum(fractions) / np.sum(fractions)
+    before = 0
     for label in np.unique(labels):
         members = chance.permutation(np.flatnonzero(labels == label))
-        edges = np.round(np.cumsum(fractions) / np.sum(fractions) * len(members)).astype(int)
+        edges = np.rint(ends * (before + len(members))) - np.rint(ends * before)
+        before += len(members)
+        edges = np.maximum.accumulate(edges).astype(int)
         for part, chosen in zip(parts, np.split(members, edges[:-1]), strict=True):
             part.append(chosen)
     return [np.sort(np.concatenate(part)) for part in parts]
@@ -193,8 +204,12 @@ def hub_tables(hub_id: str) -> dict[SplitName, Any]:
     except Exception as error:
         why = "cannot be loaded" if reachable else "cannot be reached and is not in the cache"
         raise ConnectionError(f"{hub_id} of the Hugging Face hub {why} ({type(error).__name__})") from error
-    names = {name: split_of(Path(name)) for name in found if name in {w for ws in SPLIT_WORDS.values() for w in ws}}
-    return {split: found[name].with_format("arrow")[:] for name, split in names.items()}
+    tables: dict[SplitName, Any] = {}
+    for split, words in SPLIT_WORDS.items():  # others, such as `unsupervised`, are left out
+        for name in words:
+            if name in found:
+                tables[split] = found[name].with_format("arrow")[:]
+    return tables
 
 
 def hub_answers() -> bool:

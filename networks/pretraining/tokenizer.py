@@ -20,7 +20,7 @@ RESERVED = 2  # the first word's id
 
 # A word keeps its inner apostrophes (don't is one word, not three); every other visible character stands alone.
 _TOKEN = re.compile(r"\w+(?:'\w+)*|[^\w\s]")
-_TAG = re.compile(r"<[^<>]{1,20}>")  # web pages leave <br /> in their texts
+_TAG = re.compile(r"</?[a-zA-Z][^<>]{0,20}>")  # web pages leave <br /> in their texts
 
 
 def tokens(text: str) -> list[str]:
@@ -94,16 +94,3 @@ def cut(ids: Array, length: int) -> Array:
         return ids
     head = length // 3
     return np.concatenate([ids[:head], ids[len(ids) - (length - head) :]])
-
-
-def pad(sequences: Sequence[Array], length: int | None = None) -> tuple[Array, Array]:
-    """Sequences beside one another as ids [T B] int64 with padding at the end, and their lengths [B].
-
-    T is `length`, or the longest sequence's; an empty sequence counts as one unknown word, so that none has nothing.
-    """
-    filled = [ids if len(ids) else np.array([UNKNOWN], np.int32) for ids in sequences]
-    lengths = np.array([len(ids) for ids in filled], np.int64)
-    result = np.full((length or int(lengths.max()), len(filled)), PADDING, np.int64)
-    for column, ids in enumerate(filled):
-        result[: len(ids), column] = ids
-    return result, lengths

@@ -141,6 +141,6 @@ class TestBootstrap:
         decision = Decision(np.array([0]), (), (), no, {"choice": np.array([0])})
         agent.observe(see(1, 1, 1), decision, Step(see(1, 0, 0), np.array([0.5]), no, yes, see(1, 1, 0), {}))
         agent.observe(see(1, 0, 0), decision, Step(see(0, 1, 1), np.array([0.25]), no, no, None, {}))
-        (_, action, return_), _ = agent._prepare()
+        (_, action, return_, *_), _ = agent._prepare()
         assert action[:, 0].tolist() == [0, 0]
         assert return_[:, 0].tolist() == [0.5 + 0.5 * 2.0, 0.25 + 0.5 * 10.0]

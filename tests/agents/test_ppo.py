@@ -39,7 +39,7 @@ class TestMemory:
 
     @pytest.fixture
     def agent(self, monkeypatch, make_agent):
-        monkeypatch.setattr(actor_critic, "build_backbone", lambda shape, config: Recurrent(shape[0]))
+        monkeypatch.setattr(actor_critic, "make_backbone", lambda encoder, *_: Recurrent(encoder.shape[0]))
         return make_agent(backbone=MLPConfig(shared=True))
 
     def test_first_ratios_are_one_across_rollouts(self, agent, monkeypatch, gather):
@@ -77,7 +77,7 @@ class TestMemory:
         torch.testing.assert_close(batch["old_log_prob"], expected, atol=1e-5, rtol=1e-5)
 
     def test_minibatches_must_be_whole_sequences(self, monkeypatch, make_agent):
-        monkeypatch.setattr(actor_critic, "build_backbone", lambda shape, config: Recurrent(shape[0]))
+        monkeypatch.setattr(actor_critic, "make_backbone", lambda encoder, *_: Recurrent(encoder.shape[0]))
         with pytest.raises(ValueError, match=r"whole sequences of 16.*16 does"):
             make_agent(backbone=MLPConfig(shared=True), minibatch_size=8)
         with pytest.raises(ValueError, match="shared"):

@@ -9,28 +9,27 @@ import torch
 from gymnasium import spaces
 from torch import nn
 
-from keel.agents.pqn import PQNConfig
+from keel.agents.pqn import Part, PQNConfig
 from keel.agents.schedule import Schedule
 from keel.envs.errors import KeelError
 from keel.envs.protocol import Step
-from keel.networks import q_network
-from keel.networks.backbone import CNNConfig, MLPConfig
+from keel.networks.backbone import CNNConfig, GRUConfig, LSTMConfig, MLPConfig, TransformerConfig
 
 
-def fill(agent, seed=0):
+def fill(agent, seed=0, memory=(), is_first=True):
     """A rollout of random experience in which episodes end in both ways; returns the final observations [T B 4]."""
     random = np.random.default_rng(seed)
     batch, finals, full = agent.num_envs, [], False
-    observation, is_first = random.normal(size=(batch, 4)).astype(np.float32), np.ones(batch, bool)
+    observation, is_first = random.normal(size=(batch, 4)).astype(np.float32), np.full(batch, is_first)
     for _ in range(agent.config.num_steps):
-        decision = agent.act(observation, (), is_first, explore=True)
+        decision = agent.act(observation, memory, is_first, explore=True)
         ends = random.choice(4, batch, p=[0.7, 0.1, 0.1, 0.1])  # the last: both at once
         following, final = random.normal(size=(2, batch, 4)).astype(np.float32)
         terminated, truncated = (ends == 1) | (ends == 3), ends >= 2
         step = Step(following, random.normal(size=batch), terminated, truncated, final if ends.any() else None, {})
         full = agent.observe(observation, decision, step)
         finals.append(final)
-        observation, is_first = following, ends > 0
+        observation, is_first, memory = following, ends > 0, decision.memory
     assert full
     return np.array(finals)
 
@@ -53,12 +52,10 @@ class Peer(nn.Module):
         return self.value(x) + advantage - advantage.mean(dim=-1, keepdim=True)
 
 
-def by_definition(agent, peer, finals):
-    """Targets [T B] by walking through every world backwards (Gallici et al. 2024, algorithm 1)."""
+def by_definition(agent, values, final_values):
+    """Targets [T B] from greedy values [T+1 B] and those of the final observations [T B], by walking through every world
+    backwards (Gallici et al. 2024, algorithm 1)."""
     rollout, config = agent.rollout, agent.config
-    with torch.no_grad():
-        values = peer(torch.from_numpy(rollout.observation)).amax(dim=-1).double().numpy()
-        final_values = peer(torch.from_numpy(finals)).amax(dim=-1).double().numpy()
     result = np.zeros(rollout.reward.shape)
     for b in range(agent.num_envs):
         following = None
@@ -81,9 +78,14 @@ class TestLearning:
     def test_targets_are_those_of_a_walk_backwards(self, lambda_, dueling, make_pqn):
         agent = make_pqn(lambda_=lambda_, gamma=0.9, num_steps=16, dueling=dueling)
         finals = fill(agent)
-        (encoded, action, return_), fit = agent._prepare()
+        (encoded, action, return_, *_), fit = agent._prepare()
         peer = Peer(agent, dueling)
-        expected = by_definition(agent, peer, finals)
+        with torch.no_grad():
+            greedy, final_greedy = (
+                peer(torch.from_numpy(seen)).amax(dim=-1).double().numpy()
+                for seen in (agent.rollout.observation, finals)
+            )
+        expected = by_definition(agent, greedy, final_greedy)
         np.testing.assert_allclose(return_.numpy(), expected, atol=1e-5)
         np.testing.assert_array_equal(encoded.numpy(), agent.rollout.observation[:-1])
         np.testing.assert_array_equal(action.numpy(), agent.rollout.sample[:-1])
@@ -103,7 +105,7 @@ class TestLearning:
             fill(agent)
             agent.rollout.observation = agent.rollout.observation.astype(np.float64)
             peer = Peer(agent, True)
-            (encoded, action, return_), _ = agent._prepare()
+            (encoded, action, return_, *_), _ = agent._prepare()
             adam, losses, norms = torch.optim.Adam(peer.parameters(), 1e-2, eps=1e-5), [], []
             for _ in range(2):
                 value = peer(encoded).gather(-1, action[..., None])[..., 0]
@@ -127,23 +129,23 @@ class TestLearning:
         agent = make_pqn(num_steps=8, minibatch_size=8, epochs=3)
         fill(agent)
         learn, parts = agent._learn, []
-        monkeypatch.setattr(agent, "_learn", lambda *part: parts.append(part) or learn(*part))
+        monkeypatch.setattr(agent, "_learn", lambda part: parts.append(part) or learn(part))
         rollout = agent.rollout
         rows = np.concatenate([rollout.observation[:-1], rollout.sample[:-1, :, None]], axis=-1).reshape(32, 5)
         metrics = agent.update()
         assert metrics["policy/gradient_steps"] == len(parts) == 12
         orders = []
         for epoch in range(3):
-            seen = [np.column_stack([encoded, action]) for encoded, action, _ in parts[epoch * 4 : epoch * 4 + 4]]
+            seen = [np.column_stack([part.encoded[0], part.action[0]]) for part in parts[epoch * 4 : epoch * 4 + 4]]
             orders.append(np.concatenate(seen))
             np.testing.assert_allclose(sorted(orders[-1].tolist()), sorted(rows.tolist()), atol=1e-6)
         assert (orders[0] != orders[1]).any()
         assert (orders[1] != orders[2]).any()
 
     def test_every_update_has_orders_of_its_own(self, make_pqn, monkeypatch):
-        agent = make_pqn(num_steps=8, minibatch_size=8, epochs=2)
+        agent, numbers = make_pqn(num_steps=8, minibatch_size=8, epochs=2), torch.arange(32).reshape(8, 4)
         orders = [
-            np.concatenate([encoded for encoded, *_ in agent._minibatches((torch.arange(32).reshape(8, 4),) * 3)])
+            np.concatenate([part.encoded[0] for part in agent._minibatches(Part(*[numbers] * 4, ()))])
             for agent.updates in (0, 1, 0)
         ]
         assert orders[0].shape == (64,)
@@ -186,10 +188,103 @@ class TestLearning:
         small = CNNConfig(variant="small", channels=(4,), features=8, layer_norm=True)
         backbone = small if cnn else MLPConfig(hidden=(8,), layer_norm=True)
         agent = make_pqn(space, backbone=backbone, device=torch.device("meta"), dueling=True)
-        encoded = torch.zeros(16, 3, 10, 10, device="meta") if cnn else torch.zeros(16, 4, device="meta")
-        row = agent._learn(encoded, torch.zeros(16, dtype=torch.long, device="meta"), torch.zeros(16, device="meta"))
+        encoded = torch.zeros(1, 16, 3, 10, 10, device="meta") if cnn else torch.zeros(1, 16, 4, device="meta")
+        action, first = (torch.zeros(1, 16, dtype=dtype, device="meta") for dtype in (torch.long, torch.bool))
+        row = agent._learn(Part(encoded, action, torch.zeros(1, 16, device="meta"), first, ()))
         assert row.device.type == "meta"
         assert row.shape == (4,)
+
+
+REMEMBERING = {
+    "gru": GRUConfig(width=8, layers=2, hidden=(8,)),
+    "lstm": LSTMConfig(width=8, hidden=()),
+    "transformer": TransformerConfig(width=8, layers=2, heads=2, window=3, hidden=(8,)),
+}
+
+
+@pytest.mark.parametrize("kind", REMEMBERING)
+class TestMemory:
+    """Whole sequences are learnt from, and the memory goes from rollout to rollout."""
+
+    @pytest.fixture
+    def agent(self, kind, make_pqn):
+        return make_pqn(backbone=REMEMBERING[kind], num_steps=8, minibatch_size=16, gamma=0.9)
+
+    def second_rollout(self, agent):
+        """Of one whose memory began before it; returns the final observations and what acting thought [T B A]."""
+        memory, thought = agent.initial_memory(4), []
+        preferences = agent.network.preferences
+
+        def spy(*args):
+            result = preferences(*args)
+            thought.append(result[0])
+            return result
+
+        fill(agent, 1, memory)
+        memory = agent.act(np.ones((4, 4), np.float32), agent.rollout.memory, np.zeros(4, bool), explore=True).memory
+        agent.rollout.clear()
+        agent.network.preferences = spy
+        finals = fill(agent, 2, memory, is_first=False)
+        agent.network.preferences = preferences
+        assert agent.rollout.truncated.sum() > 3
+        return finals, np.array(thought)
+
+    def test_learning_sees_what_acting_saw(self, agent):
+        _, thought = self.second_rollout(agent)
+        whole, _ = agent._prepare()
+        seen = [agent.network.values(agent.network(whole.encoded, whole.memory, whole.is_first)[0]).detach()]
+        part = next(iter(agent._minibatches(whole)))
+        seen.append(agent.network.values(agent.network(part.encoded, part.memory, part.is_first)[0]).detach())
+        np.testing.assert_allclose(seen[0].numpy(), thought, atol=1e-6)
+        columns = [np.flatnonzero((whole.return_ == part.return_[:, i, None]).all(dim=0).numpy()) for i in range(2)]
+        np.testing.assert_allclose(seen[1].numpy(), thought[:, np.concatenate(columns)], atol=1e-6)
+        forgetful = agent.network.values(agent.network(whole.encoded, (), whole.is_first)[0])
+        assert not np.allclose(forgetful.detach().numpy(), thought, atol=1e-3)  # the memory matters
+
+    def test_targets_look_on_with_the_memory_that_led_there(self, agent):
+        """Every value by running through its episode one step after the other."""
+        finals, thought = self.second_rollout(agent)
+        rollout = agent.rollout
+        values, final_values = np.zeros((9, 4)), np.zeros((8, 4))
+        for b in range(4):
+            memory = tuple(part[:, b : b + 1] for part in rollout.memory)
+            for t in range(9):
+                first = np.array([rollout.is_first[t, b]])
+                now, _, memory = agent.network.preferences(rollout.observation[t, b : b + 1], memory, first, None)
+                values[t, b] = now.max()
+                if t < 8:
+                    final, _, _ = agent.network.preferences(finals[t, b : b + 1], memory, np.zeros(1, bool), None)
+                    final_values[t, b] = final.max()
+        np.testing.assert_allclose(values[:8], thought.max(axis=-1), atol=1e-6)
+        whole, _ = agent._prepare()
+        np.testing.assert_allclose(whole.return_.numpy(), by_definition(agent, values, final_values), atol=1e-5)
+
+    def test_every_epoch_sees_every_world_once_and_whole(self, agent):
+        self.second_rollout(agent)
+        whole, _ = agent._prepare()
+        parts = list(agent._minibatches(whole))
+        assert len(parts) == 4
+        for epoch in (parts[:2], parts[2:]):
+            joined = torch.cat([part.return_ for part in epoch], dim=1)
+            order = [int((whole.return_ == joined[:, i, None]).all(dim=0).nonzero()) for i in range(4)]
+            assert sorted(order) == [0, 1, 2, 3]
+            for name in ("encoded", "action", "is_first"):
+                values = torch.cat([getattr(part, name) for part in epoch], dim=1)
+                assert torch.equal(values, getattr(whole, name)[:, order])
+            for number, memory in enumerate(whole.memory):
+                assert torch.equal(torch.cat([part.memory[number] for part in epoch], dim=1), memory[:, order])
+
+    def test_a_restored_agent_goes_on_bit_for_bit(self, kind, agent, make_pqn):
+        fresh = make_pqn(backbone=REMEMBERING[kind], num_steps=8, minibatch_size=16, gamma=0.9)
+        memory = agent.initial_memory(4)
+        fill(agent, 1, memory)
+        memory = tuple(part + 0.1 if part.is_floating_point() else ~part for part in memory)
+        agent.update()
+        fresh.load_state_dict(copy.deepcopy(agent.state_dict()))
+        for one in (agent, fresh):
+            fill(one, 2, memory, is_first=False)
+        assert agent.update() == fresh.update()
+        assert torch.equal(agent.optimiser.vector, fresh.optimiser.vector)
 
 
 class TestActing:
@@ -274,16 +369,9 @@ class TestRefusals:
         with pytest.raises(ValueError, match=r"the actions are Box.*: Q-learning needs Discrete ones; PPO takes these"):
             make_pqn(action_space=spaces.Box(-1, 1, (2,), np.float32))
 
-    def test_a_backbone_with_memory(self, make_pqn, monkeypatch):
-        class Recurrent(nn.Module):
-            features = 8
-
-            def initial_state(self, batch):
-                return (torch.zeros(1, batch, 8),)
-
-        monkeypatch.setattr(q_network, "build_backbone", lambda shape, config: Recurrent())
-        with pytest.raises(ValueError, match="this backbone has memory: PPO takes it"):
-            make_pqn()
+    def test_minibatches_that_are_no_whole_sequences(self, make_pqn):
+        with pytest.raises(ValueError, match=r"minibatch_size is 4, .* into whole sequences of 8; 8 does"):
+            make_pqn(minibatch_size=4, backbone=GRUConfig(width=8))
 
     def test_divergence_is_named(self, make_pqn):
         agent = make_pqn()

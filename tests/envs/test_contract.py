@@ -20,7 +20,13 @@ from keel.envs.registry import BY_ID, ENTRIES
 from keel.envs.vector import make_vec
 
 # What the checkers remark on purpose: velocities have no bound, and SB3 has no nested observations.
-REMARKS = (".*minimum value is -infinity.*", ".*maximum value is infinity.*", "Nested observation spaces.*")
+REMARKS = (
+    ".*minimum value is -infinity.*",
+    ".*maximum value is infinity.*",
+    "Nested observation spaces.*",
+    "The minimal resolution for an image.*",  # of its own CnnPolicy
+    ".*we recommend using a symmetric and normalized space.*",  # Gymnasium's own Pendulum has torques of -2 to 2
+)
 
 
 @pytest.mark.parametrize("env_id", BY_ID)
@@ -38,7 +44,7 @@ def test_both_checkers_pass_without_warnings(env_id: str, monkeypatch: pytest.Mo
 def test_every_world_is_documented(entry: registry.Entry) -> None:
     documentation = type(load_world(entry.path)).__doc__ or ""
     needed = ("Observation", "Actions", "Reward", "Start", "Terminated", "Truncated", "Source")
-    for word in needed if entry.native else ("Answer:",):
+    for word in ("Answer:",) if "Probe" in entry.env_id else needed:
         assert word in documentation
     assert entry.summary
 

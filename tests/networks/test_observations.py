@@ -97,7 +97,9 @@ def test_what_no_vector_holds_is_named():
     with pytest.raises(ValueError, match=r"observation is .*supported are images"):
         Encoder(spaces.Box(0, 1, (2, 3, 4, 5)), normalise=False)
     with pytest.raises(ValueError, match=r"observation\.inner\.words is Text.*supported are images"):
-        Encoder(spaces.Dict({"inner": spaces.Dict({"words": spaces.Text(5)}), "x": spaces.Discrete(2)}), normalise=False)
+        Encoder(
+            spaces.Dict({"inner": spaces.Dict({"words": spaces.Text(5)}), "x": spaces.Discrete(2)}), normalise=False
+        )
 
 
 MIXED = spaces.Dict(
@@ -147,7 +149,7 @@ class TestPartsApart:
     def test_only_where_it_is_wanted_or_needed(self):
         assert Encoder(NESTED, normalise=False).parts == ()
         assert [part.kind for part in Encoder(NESTED, normalise=False, apart=True).parts] == [
-            "vector", "sequence", "vector", "vector",
+            "vector", "vector", "sequence", "vector",
         ]  # fmt: skip
         assert Encoder(spaces.Box(0, 1, (8, 8, 3)), normalise=False, apart=True).parts == ()
 

@@ -90,7 +90,8 @@ def test_presets_fit_their_worlds(agent, env):
         pytest.skip(str(error))
     loop.envs.close()
     hyperparameters = settings.hyperparameters
-    first = getattr(hyperparameters, "num_steps", 0) * loop.envs.num_envs or hyperparameters.learning_starts
+    steps = getattr(hyperparameters, "num_steps", getattr(hyperparameters, "n_steps", 0))
+    first = steps * loop.envs.num_envs or hyperparameters.learning_starts
     assert settings.training.total_steps >= first > 0
 
 
