@@ -46,8 +46,6 @@ class ActorCritic(nn.Module):
             check_mask(observation_space, self.actions)
         self.actor = make_backbone(self.encoder, config, transfer)
         self.critic = None if config.shared else make_backbone(self.encoder, config, transfer)
-        if self.critic is not None and self.actor.initial_state(1):
-            raise ValueError("a backbone with memory is shared by actor and critic: set --backbone.shared True")
         self.policy = PolicyHead(self.actor.features, self.actions, initial_log_std)
         self.value = ValueHead(self.actor.features)
         self._numpy: list[Layer] | None = None

@@ -85,7 +85,8 @@ class GRUConfig:
     layers: int = 1
     """Layers of memory, one above the other."""
     hidden: tuple[int, ...] = (64,)
-    """Widths of the fully connected layers before the memory, for vectors; images go through convolutions."""
+    """Widths of the fully connected layers before the memory, for vectors alone: images go through convolutions, and
+    Dicts with images through a fusion."""
 
     def __post_init__(self) -> None:
         _check_widths(self.hidden)
@@ -113,7 +114,8 @@ class TransformerConfig:
     window: int = 32
     """Steps that each layer looks back: what lies further back than layers x window is out of reach."""
     hidden: tuple[int, ...] = (64,)
-    """Widths of the fully connected layers before the attention, for vectors; images go through convolutions."""
+    """Widths of the fully connected layers before the attention, for vectors alone: images go through convolutions, and
+    Dicts with images through a fusion."""
 
     def __post_init__(self) -> None:
         _check_widths(self.hidden)

@@ -43,9 +43,9 @@ def build_backbone(shape: tuple[int, ...], config: BackboneConfig, parts: tuple[
                 raise ValueError(f"the mlp backbone takes vectors, and {names} is an image: --backbone fusion")
             return MLP(shape[0], config)
         case CNNConfig():
-            return CNN(_image_shape("cnn", shape), config)
+            return CNN(_image_shape("cnn", shape, parts), config)
         case BoardConfig():
-            return BoardResNet(_image_shape("board", shape), config)
+            return BoardResNet(_image_shape("board", shape, parts), config)
         case FusionConfig():
             _refuse_image("fusion", shape)
             return Fusion(parts or (Part("observation", "vector", shape),), config, _image_backbone)
@@ -69,7 +69,10 @@ def _image_backbone(shape: tuple[int, ...], features: int) -> Backbone:
     return CNN(_image_shape("cnn", shape), dataclasses.replace(default_cnn(shape), features=features))
 
 
-def _image_shape(name: str, shape: tuple[int, ...]) -> tuple[int, int, int]:
+def _image_shape(name: str, shape: tuple[int, ...], parts: tuple[Part, ...] = ()) -> tuple[int, int, int]:
+    if len(shape) != 3 and any(part.kind == "image" for part in parts):
+        raise ValueError(f"the {name} backbone takes images alone, and this observation has others beside its image: "
+                         "--backbone fusion")  # fmt: skip
     if len(shape) != 3:
         raise ValueError(f"the {name} backbone takes images, and this observation is a vector {shape}: --backbone mlp")
     return shape[0], shape[1], shape[2]

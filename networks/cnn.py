@@ -38,11 +38,12 @@ class CNN(nn.Module):
         try:
             with torch.no_grad():
                 shape = self.convolutions(torch.zeros(1, *self.image_shape)).shape
-        except RuntimeError as error:
-            least = {"small": "one layer of `channels` fewer", "nature": "36x36 or more"}.get(variant, "2x2 or more")
+        except (RuntimeError, ValueError) as error:
+            least = {"small": "3x3 or more and one layer of `channels` fewer", "nature": "36x36 or more"}
+            least = least.get(variant, "2x2 or more")
             raise ValueError(
                 f"images of shape {self.image_shape} (channels, height, width) are too small for the {variant} "
-                f"convolutions; {least} would do, or --backbone.variant impala"
+                f"convolutions, which take {least}; --backbone.variant impala takes any"
             ) from error
         return shape[1], shape[2], shape[3]
 

@@ -18,7 +18,7 @@ BuildImage: TypeAlias = Callable[[tuple[int, ...], int], Backbone]
 class Fusion(nn.Module):
     """Flat observations [T B F] that hold `parts` one after the other, to features [T B config.features].
 
-    Vectors go through a fully connected layer, images [C H W] through convolutions, sequences [L N] of vectors and
+    Vectors go through a fully connected layer, images [C H W] through convolutions, sequences [L F] of vectors and
     tokens [L] (choices of one kind, embedded) through a GRU that reads them to their end. Joined they are as they stand
     side by side, or, with `attend`, after each part has looked at all of them (one layer of Vaswani et al. 2017).
 

@@ -54,6 +54,8 @@ class Encoder(nn.Module):
         if self.only_key is not None:
             assert isinstance(self.space, spaces.Dict)
             self.space = self.space[self.only_key]
+        if isinstance(self.space, spaces.Dict) and not self.space.spaces:
+            raise ValueError(f"the observation is {space}: beside legal actions there must be something to see")
         self.image = is_image(self.space)
         self.channels_last = self.image and self.space.shape is not None and channels_come_last(self.space.shape)
         leaves = [] if self.image else find_leaves(self.space)

@@ -14,8 +14,9 @@ class Transformer(nn.Module):
     """[T B ...] -> [T B config.width]. Each layer sees its input at this step and at the `window` steps before it.
 
     The memory is (inputs of each layer [layers B window width], which of these are of this episode [1 B window] bool).
-    Gradients reach back to the first step of the sequence and stop at the memory, as in Transformer-XL (Dai et al.
-    2019); how far apart two steps are is learnt as one bias a head and distance (Raffel et al. 2020, T5).
+    Agents keep the memory without its gradients, which so reach back to the first step of the sequence, as in
+    Transformer-XL (Dai et al. 2019); how far apart two steps are is learnt as one bias a head and distance (Raffel et al.
+    2020, T5).
     """
 
     def __init__(self, torso: Backbone, config: TransformerConfig) -> None:

@@ -38,11 +38,11 @@ def train(
     `torch_threads`. Ctrl-C and SIGTERM save the run first, then do what they do without Keel.
 
     Args:
-        agent: "ppo", "dqn", "dqn-2015", "rainbow" or "pqn".
+        agent: "ppo", "dqn", "dqn-2015", "rainbow", "pqn", "r2d2", or "sb3-sac" and its kin.
         env: a Gymnasium id.
         seed: where all chance comes from, at least 0.
-        backbone: "mlp", "cnn", "gru" or another kind, or its settings as config.json has them, such as {"hidden": [64, 64]}, with or without
-            "kind"; by default what the preset says or the observations ask for.
+        backbone: "mlp", "cnn", "lstm" or another kind, or its settings as config.json has them, such as
+            {"hidden": [64, 64]}, with or without "kind"; by default what the preset says or the observations ask for.
         env_options: what the world is made with.
         run_dir, name: the run's folder, or its name under results/runs.
         settings: any field of Training or of the agent's settings, such as total_steps or gamma.

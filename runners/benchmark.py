@@ -29,6 +29,8 @@ BENCHMARKS = {
     "dqn-ablation": "what each part of Rainbow is worth on two MinAtar games",
     "dqn-memory": "what a million Atari transitions take of the memory of a process",
     "dqn-cooling-held-out": "DQN on weather and load that it never saw, beside controllers and what is achievable",
+    "pretrain-text": "praise from blame in film reviews: GRU, LSTM and Transformer beside counting words",
+    "pretrain-series": "forecasts of daily prices by networks with memory beside simple ones",
     "memory": "what a memory is worth: PPO with and without one in worlds that show less than all",
     "cooling-throughput": "environment steps per second of the cooling world, one thread",
     "cooling-validation": "the cooling world's physics beside their sources",

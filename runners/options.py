@@ -12,7 +12,8 @@ from typing import Annotated, Any
 import tyro
 
 from keel.envs.errors import KeelError
-from keel.networks.backbone import BACKBONES
+from keel.networks.backbone import BACKBONES, CNNConfig
+from keel.networks.build import default_cnn
 from keel.networks.observations import Encoder
 from keel.runners.files import read_json
 from keel.runners.presets import PRESETS, find_preset, plain_preset
@@ -21,7 +22,8 @@ from keel.runners.settings import Preset, Settings, Training, known, read
 
 EPILOGUE = (
     "--env ID chooses the world, and --env.NAME VALUE sets an option of it, such as --env.gravity -3.5. "
-    "--backbone mlp|cnn|lstm|gru|transformer|fusion|board chooses the network. --config FILE takes the settings of a run's config.json. "
+    "--backbone mlp|cnn|lstm|gru|transformer|fusion|board chooses the network. "
+    "--config FILE takes the settings of a run's config.json. "
     "--json prints one JSON object alone on stdout. "
     "Defaults are those of the preset for the world, where there is one."
 )
@@ -47,7 +49,7 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
     Raises:
         ValueError, KeelError: what is wrong and what would be right. SystemExit: help was printed, or tyro's message.
     """
-    first, rest = _first_pass(agent, arguments)
+    first, rest = _first_pass(agent, with_true(arguments))
     env_options, rest = split_env_options(rest)
     wants_help = "-h" in rest or "--help" in rest
     if first.env is None and first.config is None and not wants_help:
@@ -61,13 +63,25 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
         description=EPILOGUE,
         config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands),
     )
-    training = dataclasses.replace(chosen.training, env_options=defaults.training.env_options | env_options)
+    training = dataclasses.replace(
+        chosen.training,
+        env_options=defaults.training.env_options | env_options,
+        pretrained=defaults.training.pretrained,
+    )
     settings = Settings(agent, defaults.env, chosen.seed, training, chosen.hyperparameters, chosen.backbone)
     if chosen.launch.seeds < 1:
         raise ValueError(f"seeds is {chosen.launch.seeds}: it must be at least 1")
     if chosen.launch.seeds > 1 and (chosen.launch.run_dir or chosen.launch.name):
         raise ValueError("--seeds makes a folder for each seed: leave out --run-dir and --name")
     return settings, dataclasses.replace(chosen.launch, json=first.json)
+
+
+def with_true(arguments: list[str]) -> list[str]:
+    """`--freeze` alone means `--freeze True`."""
+    result: list[str] = []
+    for item, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+        result += [item, "True"] if item == "--freeze" and following.startswith("--") else [item]
+    return result
 
 
 def _first_pass(agent: str, arguments: list[str]) -> tuple[argparse.Namespace, list[str]]:
@@ -178,9 +192,14 @@ def default_settings(
 
 
 def _with_backbone(settings: Settings, backbone: str | None) -> Settings:
+    """The settings with the usual backbone of that kind, where another kind is asked for."""
     if backbone is None or backbone == settings.backbone.kind:
         return settings
-    return dataclasses.replace(settings, backbone=BACKBONES[known("backbone", backbone, BACKBONES)]())
+    config = BACKBONES[known("backbone", backbone, BACKBONES)]()
+    if isinstance(config, CNNConfig):
+        shape = _encoder(settings.env, settings.training).shape
+        config = default_cnn(shape) if len(shape) == 3 else config
+    return dataclasses.replace(settings, backbone=config)
 
 
 def _config_file(path: Path) -> dict[str, Any]:
@@ -197,14 +216,19 @@ def _config_file(path: Path) -> dict[str, Any]:
 
 def _plain_preset(agent: str, env: str, world: Training) -> Preset:
     """Defaults for a world without a preset: the backbone follows its observations."""
+    encoder = _encoder(env, world)
+    return plain_preset(agent, encoder.shape, encoder.parts)
+
+
+def _encoder(env: str, world: Training) -> Encoder:
+    """How the observations of this world are encoded; the world is made to see them."""
     from keel.envs.vector import make_vec
 
     worlds = make_vec(env, 1, env_options=world.env_options, backend=world.backend, frame_stack=world.frame_stack)
     try:
-        encoder = Encoder(worlds.observation_space, normalise=False)
+        return Encoder(worlds.observation_space, normalise=False)
     finally:
         worlds.close()
-    return plain_preset(agent, encoder.shape, encoder.parts)
 
 
 def _options_type(defaults: Settings) -> Any:

@@ -38,7 +38,7 @@ FIELDS = {
     "series": Field("keel.networks.pretraining.series", "keel.runners.pretrain_series"),
 }
 # Which networks learn which tasks, and what kind of data a task is.
-SEQUENCES = {"imdb": "text", "reviews": "text", "prices": "series"}
+SEQUENCES = {"imdb": "text", "reviews": "text", "prices": "series", "stocks": "series"}
 KINDS: dict[str, dict[str, str]] = {
     "cnn": dict.fromkeys(("digits", "mnist5k", "mnist", "cifar10", "images"), "images"),
     "dcgan": dict.fromkeys(("mnist5k", "mnist", "faces"), "faces"),

@@ -26,11 +26,16 @@ PLACES = (
 )
 
 
-def pretrained_config(reference: str) -> BackboneConfig:
+def pretrained_config(run: Run) -> BackboneConfig:
     """The settings of the backbone of that run."""
-    config = dict(Run.open(reference).config.get("backbone") or {})
+    config = dict(run.config.get("backbone") or {})
     if "kind" not in config:
-        raise ValueError(f"pretrained is {reference!r}: that run has no backbone that an agent could take")
+        raise ValueError(f"pretrained is {run.name}: that run has no backbone that an agent could take")
+    if run.config["hyperparameters"].get("normalise_observation"):
+        raise ValueError(
+            f"pretrained is {run.name}: its backbone knows observations scaled by running statistics alone, which are "
+            "not taken over; train it with --normalise-observation False"
+        )
     return read(BACKBONES[known("backbone.kind", config.pop("kind"), BACKBONES)], config, "backbone")
 
 
@@ -45,12 +50,14 @@ def with_pretrained(settings: Settings, chosen: str | None) -> Settings:
     reference = settings.training.pretrained
     if reference is None:
         return settings
-    config = pretrained_config(reference)
+    run = Run.open(reference)
+    config = pretrained_config(run)
     if chosen is not None and chosen != config.kind:
         raise ValueError(f"backbone is '{chosen}', and the run {reference} has '{config.kind}': leave --backbone out")
     if "shared" in {field.name for field in dataclasses.fields(config)} and config.kind == settings.backbone.kind:
         config = dataclasses.replace(config, shared=settings.backbone.shared)  # pyright: ignore[reportCallIssue]
-    return dataclasses.replace(settings, backbone=config)
+    training = dataclasses.replace(settings.training, pretrained=str(run.path))  # `latest` would be another one later
+    return dataclasses.replace(settings, training=training, backbone=config)
 
 
 def transfer_of(settings: Settings, *, begin: bool) -> Transfer | None:

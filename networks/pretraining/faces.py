@@ -6,7 +6,6 @@ other's mistakes (Goodfellow et al. 2014). A classifier that learnt the same ima
 
 from __future__ import annotations
 
-import copy
 import math
 from dataclasses import dataclass
 
@@ -55,8 +54,6 @@ class DCGANConfig:
     """Cut and scale images to squares of this many pixels a side: 8, 16, 32, 64 or 128."""
     real_target: float = 0.9
     """What the discriminator is to say of real images, below 1 so that it never gets too sure (Salimans et al. 2016)."""
-    averaging: float = 0.99
-    """The generator that draws is a mean over its steps, of which so much stays at each (Yazici et al. 2019); 0: the last."""
     sheet_every: int = 5
     """Epochs between two sheets of samples; 0: only the last."""
 
@@ -70,9 +67,8 @@ class DCGANConfig:
             raise ValueError(f"image_side is {self.image_side}: it must be 8, 16, 32, 64 or 128")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise ValueError(f"learning_rate is {self.learning_rate}: it must be greater than 0")
-        for name in ("beta_1", "averaging"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"{name} is {getattr(self, name)}: it must lie in [0, 1)")
+        if not 0 <= self.beta_1 < 1:
+            raise ValueError(f"beta_1 is {self.beta_1}: it must lie in [0, 1)")
         if not 0.5 < self.real_target <= 1:
             raise ValueError(f"real_target is {self.real_target}: it must lie in (0.5, 1]")
         if self.sheet_every < 0:
@@ -122,21 +118,12 @@ class Discriminator(nn.Module):
 
 
 class Pair(nn.Module):
-    """Both networks, and `average`, the generator that draws: a running mean of the one that learns."""
+    """Both networks."""
 
     def __init__(self, config: DCGANConfig, colours: int) -> None:
         super().__init__()
         self.generator = Generator(config.noise, config.channels, config.image_side, colours)
         self.discriminator = Discriminator(config.channels, config.image_side, colours)
-        self.average = copy.deepcopy(self.generator).requires_grad_(False)
-
-    @torch.no_grad()
-    def follow(self, averaging: float) -> None:
-        """Move the average towards the generator, its statistics of batch normalisation too."""
-        states = self.average.state_dict(), self.generator.state_dict()
-        for name, part in states[0].items():
-            new = states[1][name]
-            part.lerp_(new, 1 - averaging) if part.is_floating_point() else part.copy_(new)
 
 
 def initialise(network: nn.Module) -> None:
@@ -261,7 +248,7 @@ class DCGAN:
         chance = self._chance(f"noise {purpose}", 0)
         self.network.eval()
         parts = [
-            self.network.average(self._noise(min(250, count - done), chance)).cpu() for done in range(0, count, 250)
+            self.network.generator(self._noise(min(250, count - done), chance)).cpu() for done in range(0, count, 250)
         ]
         return torch.cat(parts).add(1).mul(127.5).round().to(torch.uint8).numpy()
 
@@ -289,7 +276,6 @@ class DCGAN:
         self._descend("discriminator", told)
         fooled = generator_loss(discriminator(drawn))
         self._descend("generator", fooled)
-        self.network.follow(self.config.averaging)
         return torch.stack([fooled.detach(), told.detach()])
 
     def _descend(self, name: str, loss: Tensor) -> None:

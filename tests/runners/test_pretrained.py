@@ -42,7 +42,7 @@ def network(run, which="last"):
 def test_the_backbone_and_its_settings_are_taken_over(donor, tmp_path):
     run = train("ppo", env="keel/CartPole-v0", pretrained=str(donor.path), seed=7, run_dir=tmp_path / "run", **SMALL)
     assert run.config["backbone"]["hidden"] == [24, 8]
-    first = checkpoint.load(sorted(run.checkpoints.glob("step-*"))[0]).state
+    first = checkpoint.load(min(run.checkpoints.glob("step-*"))).state
     if first["agent"]["global_step"] == 0:
         weights = read_backbone(donor)
         begun = first["agent"]["network"]
@@ -93,7 +93,7 @@ def test_what_is_refused(donor, tmp_path):
         train("ppo", env="keel/CartPole-v0", freeze=True, run_dir=tmp_path / "a", **SMALL)
     with pytest.raises(FileNotFoundError, match="nowhere"):
         train("ppo", env="keel/CartPole-v0", pretrained="nowhere", run_dir=tmp_path / "a", **SMALL)
-    with pytest.raises(ValueError, match="backbone is 'gru', and the run .* has 'mlp'"):
+    with pytest.raises(ValueError, match=r"backbone is 'gru', and the run .* has 'mlp'"):
         read_options("ppo", ["--env", "keel/CartPole-v0", "--backbone", "gru", "--pretrained", str(donor.path)])
     with pytest.raises(ValueError, match=r"does not fit: its layers\.0\.weight is \[24, 4\], and here it is \[24, 3\]"):
         train("ppo", env="Pendulum-v1", pretrained=str(donor.path), run_dir=tmp_path / "a", **SMALL)

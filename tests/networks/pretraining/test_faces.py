@@ -22,7 +22,7 @@ from keel.networks.pretraining.faces import (
     generator_loss,
 )
 
-SMALL = DCGANConfig(batch_size=8, learning_rate=2e-3, noise=6, channels=8, image_side=16, averaging=0.5)
+SMALL = DCGANConfig(batch_size=8, learning_rate=2e-3, noise=6, channels=8, image_side=16)
 
 
 def discs(count: int, seed: int) -> Split:
@@ -99,19 +99,6 @@ def test_each_half_learns_in_its_own_step() -> None:
     changed = {name for name, parameter in pair.network.named_parameters() if not torch.equal(parameter, before[name])}
     assert changed
     assert all(name.startswith("discriminator") for name in changed)
-
-
-def test_the_one_that_draws_is_a_running_mean() -> None:
-    network = subject().network
-    with torch.no_grad():
-        for parameter in network.generator.parameters():
-            parameter.fill_(3.0)
-        for parameter in network.average.parameters():
-            parameter.fill_(1.0)
-    network.follow(0.9)
-    assert all(torch.allclose(parameter, torch.tensor(1.2)) for parameter in network.average.parameters())
-    network.follow(0.0)
-    assert numbers(dict(network.average.state_dict())) == numbers(dict(network.generator.state_dict()))
 
 
 def test_it_learns_to_draw() -> None:
