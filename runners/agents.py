@@ -19,6 +19,7 @@ from keel.envs.make import frame_stack_of
 from keel.envs.protocol import Array, Observation, State, VecEnv
 from keel.envs.vector import make_vec
 from keel.runners import checkpoint
+from keel.runners.pretrain_settings import refuse_pretraining
 from keel.runners.pretrained import transfer_of
 from keel.runners.run import Run
 from keel.runners.settings import Settings
@@ -161,6 +162,7 @@ def load_policy(
     Raises:
         CheckpointError: there is no such checkpoint, it is damaged, or it is not of this run's agent and world.
     """
+    refuse_pretraining(run.config)
     settings = settings or Settings.from_json(run.config, str(run.path / "config.json"))
     saved = checkpoint.load(checkpoint.resolve(run.path, which), agent=settings.agent)
     if saved.about.get("env") != settings.env:

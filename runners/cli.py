@@ -10,6 +10,7 @@ from keel.envs.errors import KeelError, closest
 
 COMMANDS = {
     "train": ("", "train an agent: keel train ppo --env CartPole-v1"),
+    "pretrain": ("pretrain:main", "learn images, texts or prices first: keel pretrain cnn --task digits"),
     "resume": ("commands:resume", "continue a stopped run exactly where it was"),
     "evaluate": ("commands:evaluate", "greedy episodes on unseen seeds: mean, spread, extremes"),
     "watch": ("commands:watch", "see the agent act: a window, or a video where there is no display"),

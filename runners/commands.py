@@ -51,7 +51,14 @@ def resume(arguments: list[str]) -> int:
     parser.add_argument("--total-steps", type=int, help="train to this many environment steps instead")
     options = parser.parse_args(arguments)
     console = functools.partial(Console, stream=sys.stderr if options.json else sys.stdout)
-    result = resume_run(Run.open(options.run), options.total_steps, console=console)
+    run = Run.open(options.run)
+    from keel.runners.pretrain_settings import is_pretraining
+
+    if is_pretraining(run.config):
+        from keel.runners.pretrain import resume_command
+
+        return resume_command(run, options.total_steps, as_json=options.json)
+    result = resume_run(run, options.total_steps, console=console)
     print(json.dumps(_result(result)) if options.json else what_next(result))
     return EXIT_CODES[result.stopped_by]
 

@@ -155,6 +155,12 @@ PPO_PRESETS: dict[str, Preset] = {
     ),
     "MiniGrid-DoorKey-5x5-v0": MINIGRID,
     "MiniGrid-MemoryS7-v0": MINIGRID._replace(backbone=LSTMConfig(width=128)),
+    # Small convolutions: the picture is a digit and a line.
+    "keel/DigitLine-v0": Preset(
+        Training(total_steps=300_000, num_envs=16, evaluate_every=4_096, evaluate_episodes=100),
+        PPOConfig(num_steps=64, epochs=4, minibatch_size=256, learning_rate=1e-3, entropy_coefficient=0.01),
+        CNNConfig(variant="impala", channels=(8, 16, 16), features=64),
+    ),
     "BipedalWalker-v3": Preset(
         Training(total_steps=1_500_000, num_envs=32, evaluate_every=65_536, evaluate_episodes=20),
         PPOConfig(

@@ -13,7 +13,7 @@ from keel.runners import figures, page
 from keel.runners.files import write_text
 from keel.runners.pretrain_settings import PretrainSettings, field_of
 from keel.runners.pretrainer import PretrainResult
-from keel.runners.report import _provenance, _settings, duration
+from keel.runners.report import duration, provenance_line, settings_table
 from keel.runners.run import Run
 
 if TYPE_CHECKING:
@@ -32,9 +32,9 @@ def write_pretrain_report(run: Run, settings: PretrainSettings, learner: Learner
         *_learning(run, learner, rows),
         *parts,
         "<h2>Settings</h2>",
-        page.card(_settings(run)),
+        page.card(settings_table(run)),
         "<h2>Where it was made</h2>",
-        page.card(_provenance(run)),
+        page.card(provenance_line(run)),
     ]
     title = f"{settings.kind.upper()} on {settings.task}"
     write_text(run.path / "report.html", page.page(title, body, subtitle=f"{run.name} · seed {settings.seed}"))

@@ -32,7 +32,9 @@ def report(learner: Supervised, run: Run) -> list[str]:
         ]
         for row in audit.worst_mistakes(probability, split.targets, WORST)
     ]
-    parts = classifier_parts(probability, split.targets, classes, split.groups)
+    validation = learner.data.validation
+    temperature = audit.temperature(learner.predict(validation.inputs), validation.targets)
+    parts = classifier_parts(probability, split.targets, classes, split.groups, temperature)
     listed = page.table(["what it is", "taken for", "how it ends"], rows, labels=3) if rows else "<p>There is none.</p>"
     return [*parts, "<h2>Worst mistakes</h2>", page.card(listed)]
 

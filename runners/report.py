@@ -47,8 +47,8 @@ def write_report(run: Run, *, evaluation: Mapping[str, Any], video: Path | None,
         body.append(page.card("<p>No episode has ended yet, so there is no curve.</p>"))
     body += ["<h2>Result</h2>", _result(run, evaluation, returns, video)]
     body += world
-    body += ["<h2>Go on</h2>", page.card(_commands(run)), "<h2>Settings</h2>", page.card(_settings(run))]
-    body += ["<h2>Machine and versions</h2>", page.card(_provenance(run))]
+    body += ["<h2>Go on</h2>", page.card(_commands(run)), "<h2>Settings</h2>", page.card(settings_table(run))]
+    body += ["<h2>Machine and versions</h2>", page.card(provenance_line(run))]
     config = run.config
     title = f"{config['agent'].upper()} on {config['env']}"
     write_text(run.path / "report.html", page.page(title, body, subtitle=f"{run.name} · seed {config['seed']}"))
@@ -161,13 +161,13 @@ def _twice_the_steps(run: Run) -> str:
     return str(2 * steps) if isinstance(steps, int) else "STEPS"
 
 
-def _settings(run: Run) -> str:
+def settings_table(run: Run) -> str:
     sections = {name: values for name, values in run.config.items() if isinstance(values, dict)}
     parts = [f"<section><h3>{page.text(name)}</h3>{page.facts(values)}</section>" for name, values in sections.items()]
     return f'<div class="columns">{"".join(parts)}</div>'
 
 
-def _provenance(run: Run) -> str:
+def provenance_line(run: Run) -> str:
     environment = run.environment()
     environment.pop("created_unix_seconds", None)
     if isinstance(command := environment.get("command"), list):

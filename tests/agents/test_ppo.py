@@ -6,41 +6,18 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
 from keel.agents.ppo import PPOConfig
 from keel.envs.errors import KeelError
-from keel.networks import actor_critic
-from keel.networks.backbone import MLPConfig
-
-
-class Recurrent(nn.Module):
-    """The smallest backbone with memory: a GRU cell, cleared where is_first."""
-
-    def __init__(self, inputs):
-        super().__init__()
-        self.features = 8
-        self.cell = nn.GRUCell(inputs, 8)
-
-    def initial_state(self, batch):
-        return (torch.zeros(1, batch, 8),)
-
-    def forward(self, observation, state, is_first):
-        (hidden,), outputs = state, []
-        hidden = hidden[0]
-        for x, first in zip(observation, is_first, strict=True):
-            hidden = self.cell(x, hidden * ~first[:, None])
-            outputs.append(hidden)
-        return torch.stack(outputs), (hidden[None],)
+from keel.networks.backbone import GRUConfig, TransformerConfig
 
 
 class TestMemory:
-    """The seam for recurrent backbones: whole sequences, the state handed over exactly."""
+    """Whole sequences, the state handed over exactly."""
 
-    @pytest.fixture
-    def agent(self, monkeypatch, make_agent):
-        monkeypatch.setattr(actor_critic, "make_backbone", lambda encoder, *_: Recurrent(encoder.shape[0]))
-        return make_agent(backbone=MLPConfig(shared=True))
+    @pytest.fixture(params=[GRUConfig(width=8), TransformerConfig(width=8, layers=1, heads=2, window=5)])
+    def agent(self, request, make_agent):
+        return make_agent(backbone=request.param)
 
     def test_first_ratios_are_one_across_rollouts(self, agent, monkeypatch, gather):
         """Learning sees the log-probabilities of acting, also for a memory that began in the rollout before."""
@@ -76,12 +53,9 @@ class TestMemory:
         expected = torch.stack(chances).gather(-1, sample[..., None])[..., 0]
         torch.testing.assert_close(batch["old_log_prob"], expected, atol=1e-5, rtol=1e-5)
 
-    def test_minibatches_must_be_whole_sequences(self, monkeypatch, make_agent):
-        monkeypatch.setattr(actor_critic, "make_backbone", lambda encoder, *_: Recurrent(encoder.shape[0]))
+    def test_minibatches_must_be_whole_sequences(self, make_agent):
         with pytest.raises(ValueError, match=r"whole sequences of 16.*16 does"):
-            make_agent(backbone=MLPConfig(shared=True), minibatch_size=8)
-        with pytest.raises(ValueError, match="shared"):
-            make_agent(backbone=MLPConfig(shared=False))
+            make_agent(backbone=GRUConfig(), minibatch_size=8)
 
 
 class TestExactness:
