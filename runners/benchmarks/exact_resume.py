@@ -45,7 +45,8 @@ DQN = {
     "--target-every": 20,
     "--report-every": STEPS_PER_UPDATE,
 }
-OPTIONS: dict[str, dict[str, Any]] = {"ppo": PPO, "dqn": DQN, "rainbow": DQN, "pqn": PQN}
+R2D2 = DQN | {"--batch-size": 8}
+OPTIONS: dict[str, dict[str, Any]] = {"ppo": PPO, "dqn": DQN, "rainbow": DQN, "pqn": PQN, "r2d2": R2D2}
 CASES = (
     ("ppo", "CartPole-v1"),
     ("ppo", "LunarLander-v3"),
@@ -57,6 +58,8 @@ CASES = (
     ("dqn", "keel/DataCenterCoolingDiscrete-v0"),
     ("rainbow", "keel/CartPole-v0"),
     ("pqn", "keel/CartPole-v0"),
+    ("ppo", "keel/CartPoleNoVelocity-v0"),
+    ("r2d2", "keel/CartPoleNoVelocity-v0"),
 )
 AIM_EVERY = 3  # every third trial waits for a snapshot to begin, and is killed within it
 KILL_RESUME_EVERY = 4  # and every fourth resume is killed at a random moment, and resumed again

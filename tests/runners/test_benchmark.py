@@ -6,7 +6,15 @@ import json
 import pytest
 
 from keel.runners.benchmark import BENCHMARKS, main, markdown_table
-from keel.runners.benchmarks import dqn_ablation, dqn_comparison, dqn_memory, ppo_learning, ppo_throughput
+from keel.runners.benchmarks import (
+    dqn_ablation,
+    dqn_comparison,
+    dqn_memory,
+    memory,
+    ppo_learning,
+    ppo_throughput,
+    transfer,
+)
 from keel.runners.benchmarks.learning import mean_interval
 from keel.runners.options import default_settings
 
@@ -49,6 +57,29 @@ def test_the_memory_of_a_replay_is_what_its_arrays_take():
     assert 70.56e6 < result["array_bytes"] < 73e6
     assert 65e6 < result["resident_bytes"] < 110e6
     assert result["computed_for_sb3"]["SB3"] == 564_480_000
+
+
+def test_the_table_of_memory_has_a_line_a_backbone():
+    row = {"env": "keel/CartPoleNoVelocity-v0", "seed": 0, "steps": 2048, "training_seconds": 3.0}
+    rows = [row | {"backbone": "mlp", "best_mean": 40.0, "last_mean": 39.0}]
+    rows += [row | {"backbone": "lstm", "best_mean": value, "last_mean": value} for value in (400.0, 500.0)]
+    lines = memory.table({"episodes": 100, "rows": rows}).splitlines()[-2:]
+    assert lines[0].startswith("| keel/CartPoleNoVelocity-v0 | mlp | 40.0 | 40.0 | 39.0 | 2,048 | 3 |")
+    assert lines[1].startswith("| keel/CartPoleNoVelocity-v0 | lstm | 450.0 | 400.0, 500.0 | 450.0 |")
+    assert list(memory.figures({"episodes": 100, "rows": rows})) == ["cartpolenovelocity-v0"]
+
+
+def test_the_table_of_transfer_compares_medians_and_names_those_that_failed():
+    rows = [
+        {"arm": arm, "seed": seed, "solved": steps < 1000, "steps": steps, "curve": [(steps, best)]}
+        for arm, all_steps, best in (("pretrained", (300, 400, 500), 0.1), ("fresh", (900, 1000, 1000), -0.2))
+        for seed, steps in enumerate(all_steps)
+    ]
+    result = {"env": "E", "task": "T", "donor_accuracy": 0.97, "goal": 0.0, "most_steps": 1000, "rows": rows}
+    text = transfer.table(result)
+    assert "| pretrained | 3 of 3 | 300, 400, 500 | 0.10 |" in text
+    assert "| fresh | 1 of 3 | 900, over 1,000, over 1,000 | -0.20 |" in text
+    assert "pretrained 400, fresh 1,000 or more: 0.40 of them" in text
 
 
 def test_comparisons_say_what_the_seeds_say():

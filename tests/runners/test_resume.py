@@ -47,11 +47,13 @@ DQN_SETTINGS = {name: value for name, value in SETTINGS.items() if name not in O
     "target_every": 5,
     "report_every": 128,
 }
-CARTPOLE = "keel/CartPole-v0"
+R2D2_SETTINGS = DQN_SETTINGS | {"burn_in": 2, "length": 8, "n_step": 2}
+CARTPOLE, PARTIAL = "keel/CartPole-v0", "keel/CartPoleNoVelocity-v0"
 
 
 def command(env: str = CARTPOLE, agent: str = "ppo", **changes: Any) -> list[str]:
-    chosen = (SETTINGS if agent in ("ppo", "pqn") else DQN_SETTINGS) | changes
+    own = {"ppo": SETTINGS, "pqn": SETTINGS, "r2d2": R2D2_SETTINGS}
+    chosen = own.get(agent, DQN_SETTINGS) | changes
     flags = [part for name, value in chosen.items() for part in (f"--{name.replace('_', '-')}", str(value))]
     return ["train", agent, "--env", env, *flags]
 
@@ -114,6 +116,12 @@ def server() -> Any:
         ("CartPole-v1", {"agent": "rainbow", "frame_stack": 3, "env.max_episode_steps": 7}),
         ("keel/ProbeMaskedAction-v0", {"agent": "dqn"}),
         ("keel/DataCenterCoolingDiscrete-v0", {"agent": "dqn", "env.days": 1, "replay_folder": "."}),
+        (PARTIAL, {"backbone": "lstm", "normalise_observation": True}),
+        (PARTIAL, {"backbone": "transformer", "backbone.layers": 1, "backbone.window": 8}),
+        ("keel/ProbeMaskedAction-v0", {"backbone": "gru"}),
+        (PARTIAL, {"agent": "pqn", "backbone": "gru"}),
+        (PARTIAL, {"agent": "r2d2"}),
+        (PARTIAL, {"agent": "r2d2", "backbone": "lstm", "stored_memory": False, "prioritised": False}),
     ],
 )
 @pytest.mark.usefixtures("server")
