@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,7 +80,7 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
 def with_true(arguments: list[str]) -> list[str]:
     """`--freeze` alone means `--freeze True`."""
     result: list[str] = []
-    for item, following in zip(arguments, [*arguments[1:], "--"], strict=True):
+    for item, following in itertools.pairwise([*arguments, "--"]):
         result += [item, "True"] if item == "--freeze" and following.startswith("--") else [item]
     return result
 

@@ -6,13 +6,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from torch import nn
 
 from keel.agents.dqn import DQNConfig
 from keel.agents.schedule import Schedule
 from keel.envs.errors import KeelError
-from keel.networks import q_network
-from keel.networks.backbone import MLPConfig
+from keel.networks.backbone import GRUConfig, MLPConfig
 
 ALWAYS, NEVER = Schedule(1.0, 1.0), Schedule(0.0, 0.0)
 LEARNT = {"loss/td", "value/mean", "value/target", "loss/gradient_norm"}
@@ -286,16 +284,9 @@ class TestNoise:
 
 
 class TestRefusals:
-    def test_a_backbone_with_memory(self, make_dqn, monkeypatch):
-        class Recurrent(nn.Module):
-            features = 8
-
-            def initial_state(self, batch):
-                return (torch.zeros(1, batch, 8),)
-
-        monkeypatch.setattr(q_network, "build_backbone", lambda shape, config: Recurrent())
-        with pytest.raises(ValueError, match="this backbone has memory: PPO takes it"):
-            make_dqn()
+    def test_a_backbone_with_memory(self, make_dqn):
+        with pytest.raises(ValueError, match="this backbone has memory: r2d2 and ppo take it"):
+            make_dqn(backbone=GRUConfig())
 
     @pytest.mark.parametrize(
         "space", [spaces.Box(-1, 1, (2,), np.float32), spaces.MultiDiscrete([2, 3]), spaces.MultiBinary(3)]

@@ -25,7 +25,9 @@ REMARKS = (
     ".*maximum value is infinity.*",
     "Nested observation spaces.*",
     "The minimal resolution for an image.*",  # of its own CnnPolicy
-    ".*we recommend using a symmetric and normalized space.*",  # Gymnasium's own Pendulum has torques of -2 to 2
+    # Gymnasium's own Pendulum has torques of -2 to 2.
+    ".*we recommend using a symmetric and normalized space.*",
+    "We recommend you to use a symmetric and normalized Box.*",
 )
 
 

@@ -22,11 +22,27 @@ from keel.envs.vector import Vector, make_vec
 # For every native world that has one: the Gymnasium environment that computes the same.
 TWINS = {"keel/CartPole-v0": "CartPole-v1"}
 # Those that have none on purpose: Gymnasium knows no such worlds; cooling/ tests them against physics instead.
+# These hide part of what another shows; what is left is compared with it below.
+PARTIAL = {"keel/CartPoleNoVelocity-v0"}
 WITHOUT_TWIN = {f"keel/DataCenterCooling{kind}-v0" for kind in ("", "Discrete", "PO", "MultiHall", "Faults")}
 
 
 def test_every_native_world_is_tested_against_its_twin_or_has_none_on_purpose() -> None:
-    assert {entry.env_id for entry in BY_ID.values() if entry.native} == set(TWINS) | WITHOUT_TWIN
+    assert {entry.env_id for entry in BY_ID.values() if entry.native} == set(TWINS) | WITHOUT_TWIN | PARTIAL
+
+
+def test_without_velocities_the_same_cart_is_seen_in_part() -> None:
+    whole, part = make_vec("keel/CartPole-v0", 4), make_vec("keel/CartPoleNoVelocity-v0", 4)
+    assert part.observation_space.shape == (2,)
+    pairs = [(whole.reset(3), part.reset(3))]
+    random = np.random.default_rng(0)
+    for _ in range(100):
+        action = random.integers(2, size=4)
+        one, other = whole.step(action), part.step(action)
+        np.testing.assert_array_equal(one.terminated, other.terminated)
+        pairs.append((one.observation, other.observation))
+    for seen, in_part in pairs:
+        np.testing.assert_array_equal(np.asarray(seen)[:, [0, 2]], in_part)
 
 
 @pytest.mark.parametrize(("own_id", "twin_id"), TWINS.items())
