@@ -35,6 +35,11 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark dqn-comparison --output results/benchmarks
 	$(BIN)/keel benchmark dqn-ablation --output results/benchmarks
 	$(BIN)/keel benchmark dqn-memory --output results/benchmarks
+	$(BIN)/keel benchmark memory --output results/benchmarks
+	$(BIN)/keel benchmark transfer --output results/benchmarks
+	$(BIN)/keel benchmark pretrain-images --output results/benchmarks
+	$(BIN)/keel benchmark pretrain-text --output results/benchmarks
+	$(BIN)/keel benchmark pretrain-series --output results/benchmarks
 	$(BIN)/keel benchmark exact-resume --output results/benchmarks
 	$(BIN)/keel benchmark cooling-throughput --output results/benchmarks
 	$(BIN)/keel benchmark cooling-validation --set random_steps 10000000 --output results/benchmarks

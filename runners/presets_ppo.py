@@ -158,7 +158,7 @@ PPO_PRESETS: dict[str, Preset] = {
     # Small convolutions: the picture is a digit and a line.
     "keel/DigitLine-v0": Preset(
         Training(total_steps=300_000, num_envs=16, evaluate_every=4_096, evaluate_episodes=100),
-        PPOConfig(num_steps=64, epochs=4, minibatch_size=256, learning_rate=1e-3, entropy_coefficient=0.01),
+        PPOConfig(num_steps=64, epochs=4, minibatch_size=256, learning_rate=1e-3, gamma=0.95, entropy_coefficient=0.01),
         CNNConfig(variant="impala", channels=(8, 16, 16), features=64),
     ),
     "BipedalWalker-v3": Preset(

@@ -63,8 +63,8 @@ def test_who_reads_earns_what_the_docstring_says() -> None:
 def test_who_does_not_read_is_right_once_in_ten() -> None:
     world = DigitLine()
     rewards = [world.step(STOP)[1] for seed in range(3_000) if world.reset(seed=seed)]
-    assert set(rewards) == {1.0, -1.0}
-    assert np.mean(rewards) == pytest.approx(-0.8, abs=0.04)
+    assert set(rewards) == {1.0, 0.0}
+    assert np.mean(rewards) == pytest.approx(0.1, abs=0.02)
 
 
 def test_the_line_has_ends_and_the_digit_stays() -> None:
