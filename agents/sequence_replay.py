@@ -52,7 +52,7 @@ class SequenceReplay:
         priority_exponent: alpha of Schaul et al.: 0 is uniform, 1 in proportion to the error; None: no priorities.
 
     Raises:
-        ValueError: fewer elements a world than one sequence has.
+        ValueError: fewer elements a world than one sequence needs to be whole at any moment.
     """
 
     def __init__(
@@ -61,11 +61,12 @@ class SequenceReplay:
         self._worlds, self._length, self._stride, self._exponent = num_envs, length, stride, priority_exponent
         self._beginnings = capacity // num_envs // stride
         self._slots = self._beginnings * stride
-        if self._slots < length:
-            least = -(-length // stride) * stride * num_envs
+        needed = length + stride - 1  # so that one sequence is whole at any moment
+        if self._slots < needed:
+            least = -(-needed // stride) * stride * num_envs
             raise ValueError(
-                f"replay_capacity is {capacity}, which is less than one sequence of {length} steps in each of "
-                f"{num_envs} worlds: it must be at least {least}"
+                f"replay_capacity is {capacity}, in which {num_envs} worlds do not always keep a whole sequence of "
+                f"{length} steps: it must be at least {least}"
             )
         self._size = self._slots * num_envs
         self._everyone = np.arange(num_envs)

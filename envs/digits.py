@@ -15,7 +15,7 @@ from keel.envs.protocol import Array
 
 SIDE = 28  # pixels of a picture
 PLACES = 10
-LINE_TOP = 26  # the line takes the rows from here on, in which hardly any digit has ink
+LINE_TOP = 26  # the line takes the rows from here on, in which one digit in ten has a little ink
 PLACE_PIXELS = 2  # width and height of the marker
 LINE_LEFT = (SIDE - PLACES * PLACE_PIXELS) // 2
 LEFT, RIGHT, STOP = range(3)

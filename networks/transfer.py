@@ -27,8 +27,8 @@ class Transfer(NamedTuple):
 
 
 class FrozenEncoder(nn.Module):
-    """An encoder and a backbone that is not trained: observations [... *shape] become features [... F], computed once
-    however often they are learnt from.
+    """An encoder and a backbone that is not trained: observations [... *shape] become features [... F], computed once a
+    rollout by agents that gather one, and with every batch by those with a replay.
 
     Raises:
         ValueError: a backbone with memory, or running statistics, under which the features would change.

@@ -136,8 +136,12 @@ def compare(arguments: list[str]) -> int:
     parser.add_argument("--output", type=Path, default=Path("results/comparison"), help="the folder to write")
     options = parser.parse_args(arguments)
     from keel.runners.compare import compare_runs
+    from keel.runners.pretrain_settings import refuse_pretraining
 
-    summary = compare_runs(Run.find(options.runs), options.output)
+    runs = Run.find(options.runs)
+    for run in runs:
+        refuse_pretraining(run.config)
+    summary = compare_runs(runs, options.output)
     print(json.dumps(summary) if options.json else f"compared in {options.output / 'compare.html'}")
     return 0
 

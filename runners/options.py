@@ -81,7 +81,7 @@ def with_true(arguments: list[str]) -> list[str]:
     """`--freeze` alone means `--freeze True`."""
     result: list[str] = []
     for item, following in itertools.pairwise([*arguments, "--"]):
-        result += [item, "True"] if item == "--freeze" and following.startswith("--") else [item]
+        result += [item, "True"] if item == "--freeze" and following.startswith("-") else [item]
     return result
 
 
@@ -101,7 +101,8 @@ def _world_options(agent: str, arguments: list[str]) -> dict[str, Any]:
     parser.add_argument("--frame-stack", "--frame_stack", type=int)
     parser.add_argument("--pretrained")
     found, _ = _parse_known(parser, agent, arguments)
-    return {name: value for name, value in vars(found).items() if value is not None}
+    given = {name: value for name, value in vars(found).items() if value is not None}
+    return {name: None if value == "None" else value for name, value in given.items()}
 
 
 def _parser() -> argparse.ArgumentParser:

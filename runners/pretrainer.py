@@ -104,6 +104,7 @@ class Pretrainer:
         self.epoch += 1
         with self.clock.paused():
             validation = self.learner.evaluate("validation")
+            check_finite(named("validation", validation), self.epoch)
             score = validation[self.learner.score]
             if self.best_score is None or score > self.best_score:
                 self.improved_at = self.epoch
@@ -123,6 +124,7 @@ class Pretrainer:
         best = checkpoint.load(checkpoint.best(self.folder.checkpoints), agent=self.settings.agent)
         self.learner.network.load_state_dict(best.state["network"])
         metrics = self.learner.evaluate("test")
+        check_finite(named("test", metrics), self.epoch)
         self.rows.log(self.epoch, named("test", metrics))
         return metrics
 

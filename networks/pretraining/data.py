@@ -11,7 +11,7 @@ import json
 import os
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -148,11 +148,35 @@ def three_splits(parts: Mapping[SplitName, Split]) -> tuple[Split, Split, Split]
 
 def split_of(path: Path) -> SplitName:
     """Which split a file or folder belongs to, by the words of its name; `train` where it says nothing."""
+    return named_split(path) or "train"
+
+
+def split_beneath(folder: Path, file: Path) -> SplitName:
+    """The same for a file somewhere beneath `folder`: its own name counts first, then the nearest folder's."""
+    for part in reversed(file.relative_to(folder).parts):
+        if (name := named_split(Path(part))) is not None:
+            return name
+    return "train"
+
+
+def named_split(path: Path) -> SplitName | None:
+    """The split that the words of a name say, if any."""
     words = path.name.lower().replace("_", "-").replace(".", "-").split("-")
     for name, known in SPLIT_WORDS.items():
         if any(word in known for word in words):
             return name
-    return "train"
+    return None
+
+
+def one_a_split(folder: Path, sources: Sequence[tuple[SplitName, Path]]) -> dict[SplitName, Path]:
+    """Raises: ValueError where a split has two sources, of which one would be lost."""
+    found: dict[SplitName, Path] = {}
+    for name, path in sources:
+        if name in found:
+            raise ValueError(f"{folder} has two sources of the {name} split, {found[name].name} and {path.name}: "
+                             "leave one")  # fmt: skip
+        found[name] = path
+    return found
 
 
 def find(
@@ -229,7 +253,8 @@ def hub_answers() -> bool:
 def parquet_tables(folder: Path) -> dict[SplitName, Any]:
     """The parquet files beneath `folder`, joined by split, as pyarrow tables; empty where there are none.
 
-    The split is read from the file's name, as in `train-00000-of-00001.parquet`; files without one train.
+    The split is read from the file's name, as in `train-00000-of-00001.parquet`, or else from its folder's, as in
+    `train/0000.parquet`; files without one train.
     """
     files = sorted(folder.rglob("*.parquet"))
     if not files:
@@ -238,7 +263,7 @@ def parquet_tables(folder: Path) -> dict[SplitName, Any]:
     parts: dict[SplitName, list[Any]] = {}
     for file in files:
         try:
-            parts.setdefault(split_of(file), []).append(parquet.read_table(file))
+            parts.setdefault(split_beneath(folder, file), []).append(parquet.read_table(file))
         except arrow.ArrowException as error:
             raise ValueError(f"{file} cannot be read as parquet: {error}") from None
     tables: dict[SplitName, Any] = {}

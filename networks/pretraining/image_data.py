@@ -93,6 +93,7 @@ def faces() -> tuple[str, Array, Array, tuple[str, ...]]:
     return "100 faces of 25x25 that scikit-image ships", images, np.zeros(100, np.int64), ("face",)
 
 
+MOST_CLASSES = 100_000  # numbers beyond are taken for names, so that no label makes a network of a billion outputs
 SAMPLES = {"digits": digits, "mnist5k": mnist5k, "faces": faces}
 
 
@@ -101,7 +102,8 @@ def read_folder(folder: Path, side: int, labelled: bool) -> tuple[dict[SplitName
     if tables := data.parquet_tables(folder):
         return from_tables(tables, side, labelled)
     if files := sorted(path for path in folder.rglob("*") if "idx3-ubyte" in path.name):
-        parts: dict[SplitName, Split] = {data.split_of(file): read_idx(file, side) for file in files}
+        sources = data.one_a_split(folder, [(data.split_beneath(folder, file), file) for file in files])
+        parts: dict[SplitName, Split] = {name: read_idx(file, side) for name, file in sources.items()}
         highest = max(int(part.targets.max()) for part in parts.values())
         return parts, tuple(str(number) for number in range(highest + 1))
     return read_image_folder(folder, side, labelled)
@@ -172,7 +174,7 @@ def numbered(
     found = {label for labels in raw.values() for label in labels}
     if None in found:
         raise ValueError("some examples have no label")
-    if all(isinstance(label, int) and label >= 0 for label in found):
+    if all(isinstance(label, int) and 0 <= label < MOST_CLASSES for label in found):
         classes = given if len(given) > max(found) else tuple(str(number) for number in range(max(found) + 1))
         place = {label: label for label in found}
     else:
@@ -188,7 +190,9 @@ def read_image_folder(folder: Path, side: int, labelled: bool) -> tuple[dict[Spl
     """`CLASS/*.png`, or `train/CLASS/*.png` and so on for each split; without labels also files in no class."""
     tops = [path for path in sorted(folder.iterdir()) if path.is_dir()]
     known = {word for words in data.SPLIT_WORDS.values() for word in words}
-    splits: dict[SplitName, Path] = {data.split_of(path): path for path in tops if path.name.lower() in known}
+    splits = data.one_a_split(folder, [(data.split_of(path), path) for path in tops if path.name.lower() in known])
+    if splits and (others := [path.name for path in tops if path not in splits.values()]):
+        raise ValueError(f"{folder} has the folder {others[0]} beside those of splits: it would be ignored, so move it")
     splits = splits or {"train": folder}
     raw: dict[SplitName, list[Any]] = {}
     pictures: dict[SplitName, list[bytes | Path]] = {}
@@ -216,7 +220,7 @@ def decode_all(pictures: Mapping[SplitName, Sequence[bytes | Path]], side: int) 
     opened: dict[SplitName, list[Any]] = {}
     for name, items in pictures.items():
         opened[name] = [_open(item) for item in items]
-    grey = all(image.mode in ("1", "L", "I;16") for images in opened.values() for image in images)
+    grey = all(image.mode in ("1", "L") for images in opened.values() for image in images)
     shape: tuple[int, ...] | None = None
     result: dict[SplitName, Array] = {}
     for name, images in opened.items():
@@ -244,6 +248,11 @@ def _open(item: bytes | Path) -> Any:
     except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
         where = item if isinstance(item, Path) else f"{len(item)} bytes of a parquet file"
         raise ValueError(f"{where} cannot be read as an image: {error}") from None
+    if image.mode.startswith("I;16"):  # conversion would cut all above 255 off
+        return Image.fromarray((np.asarray(image).astype(np.uint32) >> 8).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        where = item if isinstance(item, Path) else "an image of a parquet file"
+        raise ValueError(f"{where} has pixels of mode {image.mode}: expected 8 or 16 bits a channel")
     return image
 
 

@@ -75,7 +75,7 @@ def from_folder(data_dir: Path | None) -> tuple[list[Prices], str]:
                 if prices.symbol in series:
                     raise ValueError(f"{file.name}: another file has the symbol {prices.symbol} too")
                 series[prices.symbol] = prices
-    return list(series.values()), str(data_dir)
+    return list(series.values()), f"folder {data_dir.resolve().name}"
 
 
 def read_csv(lines: Iterable[str], name: str, symbol: str) -> list[Prices]:

@@ -44,7 +44,7 @@ def imdb(data_dir: Path | None) -> Data:
     def from_folder(folder: Path) -> Data:
         tables = parquet_tables(folder)
         parts = _of_tables(tables) if tables else _of_text_files(folder)
-        return Data("imdb", str(folder), False, *_official(parts), classes=CLASSES)
+        return Data("imdb", f"folder {folder.resolve().name}", False, *_official(parts), classes=CLASSES)
 
     def from_hub(tables: dict[SplitName, Any]) -> Data:
         return Data("imdb", HUB_ID, False, *_official(_of_tables(tables)), classes=CLASSES)
@@ -103,11 +103,13 @@ def without_copies(split: Split, taken: set[str] | None = None) -> Split:
 
 
 def _official(parts: Mapping[SplitName, Split]) -> tuple[Split, Split, Split]:
-    """The splits that the source brings, without the training texts that are also tested."""
-    tested = {text for name in ("test", "validation") if name in parts for text in parts[name].inputs}
-    return three_splits(
-        {name: without_copies(part, tested) if name == "train" else part for name, part in parts.items()}
-    )
+    """The splits that the source brings, without texts that also stand in a split that judges."""
+    result, taken = dict(parts), set[str]()
+    for name in ("test", "validation", "train"):  # a text that stands in two splits stays in the first of these
+        if name in result:
+            result[name] = without_copies(result[name], taken) if taken or name == "train" else result[name]
+            taken |= set(result[name].inputs)
+    return three_splits(result)
 
 
 def _of_tables(tables: Mapping[SplitName, Any]) -> dict[SplitName, Split]:

@@ -213,7 +213,9 @@ class TestRefusals:
         Play(make(learning_starts=44, update_every=1)).run(12)
 
     def test_a_replay_below_a_sequence(self):
-        with pytest.raises(ValueError, match=r"replay_capacity is 40, .* 11 steps in each of 4 worlds"):
+        with pytest.raises(
+            ValueError, match=r"replay_capacity is 40, .*4 worlds do not always keep a whole sequence of 11 steps"
+        ):
             make(replay_capacity=40)
 
     def test_memories_that_would_not_fit(self):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keel.agents.sequence_replay import SequenceReplay
+from keel.envs.protocol import Step
 
 from .scripted import BOTH, GOES_ON, TEARS, TERMINATES, TRUNCATES, Worlds, assert_same, chi_square, row
 
@@ -97,7 +98,7 @@ def everything(replay):
 def scripts(draw):
     """Settings, and the ends of up to three rounds of the ring."""
     length, stride, num_envs = draw(st.integers(1, 7)), draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    slots = (-(-length // stride) + draw(st.integers(0, 4))) * stride
+    slots = (-(-(length + stride - 1) // stride) + draw(st.integers(0, 4))) * stride
     ends = st.sampled_from([GOES_ON] * draw(st.integers(1, 8)) + [TERMINATES, TRUNCATES, BOTH, TEARS])
     steps = draw(st.lists(st.lists(ends, min_size=num_envs, max_size=num_envs), min_size=1, max_size=3 * slots))
     kind, exponent = draw(st.sampled_from(["vector", "dict"])), draw(st.sampled_from([None, 0.7]))
@@ -292,7 +293,18 @@ class TestState:
             SequenceReplay(**(common | settings)).load_state_dict(SequenceReplay(**common).state_dict())
 
 
-def test_a_capacity_below_one_sequence_is_refused():
-    SequenceReplay(24, 2, length=11, stride=4)
-    with pytest.raises(ValueError, match=r"replay_capacity is 23, .*11 steps in each of 2 worlds: .*at least 24"):
-        SequenceReplay(23, 2, length=11, stride=4)
+def test_a_capacity_in_which_no_sequence_is_whole_at_times_is_refused():
+    message = r"replay_capacity is 31, .*2 worlds do not always keep a whole sequence of 11 steps: .*at least 32"
+    with pytest.raises(ValueError, match=message):
+        SequenceReplay(31, 2, length=11, stride=4)
+
+
+@pytest.mark.parametrize(("length", "stride", "least"), [(11, 4, 16), (63, 20, 100), (5, 5, 10), (7, 1, 7), (4, 9, 18)])
+def test_at_the_least_capacity_a_sequence_is_whole_at_any_moment(length, stride, least):
+    replay = SequenceReplay(least, 1, length=length, stride=stride)
+    step = Step(np.zeros((1, 1)), np.zeros(1), np.zeros(1, bool), np.zeros(1, bool), None, {})
+    with pytest.raises(ValueError, match="replay_capacity"):
+        SequenceReplay(least - 1, 1, length=length, stride=stride)
+    for number in range(1, 5 * least):
+        replay.add(np.zeros((1, 1)), np.zeros(1, np.int64), step, np.array([number == 1]))
+        assert (len(replay) > 0) == (number >= length)

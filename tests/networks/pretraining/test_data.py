@@ -286,3 +286,18 @@ def test_a_missing_package_is_named_with_its_extra() -> None:
         data.package_file("no_such_package", "a.csv")
     with pytest.raises(FileNotFoundError, match=r"does not ship no/such\.csv"):
         data.package_file("sklearn", "no", "such.csv")
+
+
+class TestSplitsBeneathAFolder:
+    def test_a_file_without_words_takes_those_of_its_folder(self):
+        """The layout of the hub's converted parquet files."""
+        folder = Path("data")
+        named = {"train/0000.parquet": "train", "test/0000.parquet": "test", "0000.parquet": "train"}
+        named |= {"test/train-0.parquet": "train", "plain/validation/a.parquet": "validation"}
+        for name, split in named.items():
+            assert data.split_beneath(folder, folder / name) == split
+
+    def test_two_sources_of_one_split_are_refused(self, tmp_path):
+        sources = [("train", tmp_path / "train"), ("train", tmp_path / "training")]
+        with pytest.raises(ValueError, match="two sources of the train split, train and training: leave one"):
+            data.one_a_split(tmp_path, sources)

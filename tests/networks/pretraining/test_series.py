@@ -70,7 +70,7 @@ class TestReading:
         assert (one.symbol, two.symbol) == ("one", "two")
         assert one.adjusted.tolist() == [3, 4]
         assert one.bar is None
-        assert source == str(tmp_path)
+        assert source == f"folder {tmp_path.name}"
 
     @pytest.mark.parametrize(
         ("content", "message"),
