@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 
 from keel.agents.ppo import PPOConfig
-from keel.networks.backbone import CNNConfig, LSTMConfig
+from keel.networks.backbone import CNNConfig, LSTMConfig, TransformerConfig
 from keel.runners.settings import Preset, Training
 
 CART_POLE = Preset(
@@ -154,7 +154,12 @@ PPO_PRESETS: dict[str, Preset] = {
         hyperparameters=dataclasses.replace(LUNAR_LANDER.hyperparameters, entropy_coefficient=0.0)
     ),
     "MiniGrid-DoorKey-5x5-v0": MINIGRID,
-    "MiniGrid-MemoryS7-v0": MINIGRID._replace(backbone=LSTMConfig(width=128)),
+    # The reward waits at the end of a choice made blindly at first: without much entropy one side is soon always taken.
+    "MiniGrid-MemoryS7-v0": Preset(
+        dataclasses.replace(MINIGRID.training, total_steps=600_000, evaluate_every=32_768, evaluate_episodes=50),
+        dataclasses.replace(MINIGRID.hyperparameters, entropy_coefficient=0.03),
+        TransformerConfig(layers=1, window=16),
+    ),
     # Small convolutions: the picture is a digit and a line.
     "keel/DigitLine-v0": Preset(
         Training(total_steps=300_000, num_envs=16, evaluate_every=4_096, evaluate_episodes=100),
