@@ -116,10 +116,13 @@ def table(result: dict[str, Any]) -> str:
             f"\n\nMedian steps: pretrained {median['pretrained']:,.0f}, fresh {median['fresh']:,.0f} or more: "
             f"{median['pretrained'] / median['fresh']:.2f} of them."
         )
-    return text + (
-        "\n\nWhere it does not help: kept frozen, the backbone sees digits and hardly the marker of the agent's own place, "
-        "which no digit it was trained on had; what it throws away no layer behind it can bring back."
-    )
+    frozen = [row["solved"] for row in result["rows"] if row["arm"] == "frozen"]
+    if frozen and not any(frozen):  # said of what was measured, and of nothing else
+        text += (
+            "\n\nWhere it does not help: kept frozen. No digit that the backbone was trained on had the marker of the "
+            "agent's own place, and what it throws away no layer behind it can bring back."
+        )
+    return text
 
 
 def figures(result: dict[str, Any]) -> dict[str, Figure]:

@@ -80,6 +80,10 @@ def test_the_table_of_transfer_compares_medians_and_names_those_that_failed():
     assert "| pretrained | 3 of 3 | 300, 400, 500 | 0.10 |" in text
     assert "| fresh | 1 of 3 | 900, over 1,000, over 1,000 | -0.20 |" in text
     assert "pretrained 400, fresh 1,000 or more: 0.40 of them" in text
+    assert "Where it does not help" not in text
+    for solved in (False, True):
+        frozen = {"arm": "frozen", "seed": 0, "solved": solved, "steps": 1000, "curve": [(1000, 0.1)]}
+        assert ("Where it does not help" in transfer.table(result | {"rows": [*rows, frozen]})) != solved
 
 
 def test_comparisons_say_what_the_seeds_say():
