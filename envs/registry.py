@@ -73,6 +73,13 @@ ENTRIES = (
         max_episode_steps=30,
         reward_threshold=0.9,
     ),
+    Entry(
+        "keel/DigitSort-v0",
+        "Read a handwritten digit and carry it to its end of the line, 0 to 4 left, 5 to 9 right (extra samples)",
+        "keel.envs.digits:DigitSort",
+        max_episode_steps=30,
+        reward_threshold=0.9,
+    ),
     _probe("ConstantReward", "One step, reward 1: the value is 1"),
     _probe("ObservedReward", "The reward is the observation, -1 or 1: the value is the observation"),
     _probe("DelayedReward", "Two steps, reward 1 at the end: the first value is gamma"),

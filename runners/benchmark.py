@@ -37,6 +37,7 @@ BENCHMARKS = {
     "cooling-throughput": "environment steps per second of the cooling world, one thread",
     "cooling-validation": "the cooling world's physics beside their sources",
     "cooling-held-out": "PPO on weather and load that it never saw, beside controllers and what is achievable",
+    "cooling-partial": "what a memory saves in a data centre whose sensors are late, noisy and drifting",
     "cooling-baselines": "the reference power of the cooling world, and B3 tuned for each climate",
     "exact-resume": "kill -9 at random moments, resume, compare byte for byte",
 }

@@ -96,6 +96,13 @@ COOLING = Preset(
     ),
 )
 
+# Small convolutions: the picture is a digit and a line.
+DIGITS = Preset(
+    Training(total_steps=300_000, num_envs=16, evaluate_every=4_096, evaluate_episodes=100),
+    PPOConfig(num_steps=64, epochs=4, minibatch_size=256, learning_rate=1e-3, gamma=0.95, entropy_coefficient=0.01),
+    CNNConfig(variant="impala", channels=(8, 16, 16), features=64),
+)
+
 PPO_PRESETS: dict[str, Preset] = {
     "keel/DataCenterCooling-v0": COOLING,
     "keel/DataCenterCoolingDiscrete-v0": COOLING,
@@ -160,12 +167,8 @@ PPO_PRESETS: dict[str, Preset] = {
         dataclasses.replace(MINIGRID.hyperparameters, entropy_coefficient=0.03),
         TransformerConfig(layers=1, window=16),
     ),
-    # Small convolutions: the picture is a digit and a line.
-    "keel/DigitLine-v0": Preset(
-        Training(total_steps=300_000, num_envs=16, evaluate_every=4_096, evaluate_episodes=100),
-        PPOConfig(num_steps=64, epochs=4, minibatch_size=256, learning_rate=1e-3, gamma=0.95, entropy_coefficient=0.01),
-        CNNConfig(variant="impala", channels=(8, 16, 16), features=64),
-    ),
+    "keel/DigitLine-v0": DIGITS,
+    "keel/DigitSort-v0": DIGITS,
     "BipedalWalker-v3": Preset(
         Training(total_steps=1_500_000, num_envs=32, evaluate_every=65_536, evaluate_episodes=20),
         PPOConfig(

