@@ -46,6 +46,7 @@ class ActorCritic(nn.Module):
             check_mask(observation_space, self.actions)
         self.actor = make_backbone(self.encoder, config, transfer)
         self.critic = None if config.shared else make_backbone(self.encoder, config, transfer)
+        self.actors_memory = len(self.actor.initial_state(1))
         self.policy = PolicyHead(self.actor.features, self.actions, initial_log_std)
         self.value = ValueHead(self.actor.features)
         self._numpy: list[Layer] | None = None
@@ -62,7 +63,8 @@ class ActorCritic(nn.Module):
         return self._numpy is not None
 
     def initial_memory(self, batch: int) -> Memory:
-        return self.actor.initial_state(batch)
+        """The actor's, and behind it the critic's where it has one of its own."""
+        return self.actor.initial_state(batch) + (() if self.critic is None else self.critic.initial_state(batch))
 
     @torch.no_grad()
     def act(self, observation: Any, memory: Memory, is_first: Array, noise: Array | None) -> tuple[Array, Memory]:
@@ -82,25 +84,27 @@ class ActorCritic(nn.Module):
 
     def _torch_numbers(self, observation: Any, memory: Memory, is_first: Array) -> tuple[Array, Array | None, Memory]:
         encoded, mask = self.encoder(observation)
-        first = torch.from_numpy(is_first).to(encoded.device)
-        features, memory = self.actor(encoded.unsqueeze(0), memory, first.unsqueeze(0))
+        encoded, first = encoded.unsqueeze(0), torch.from_numpy(is_first).to(encoded.device).unsqueeze(0)
+        features, actors = self.actor(encoded, memory[: self.actors_memory], first)
+        if self.critic is not None and self.critic.initial_state(1):  # the rollout needs it
+            actors += self.critic(encoded, memory[self.actors_memory :], first)[1]
         numbers = self.policy(features.squeeze(0)).cpu().numpy()
-        return numbers, None if mask is None else mask.cpu().numpy(), memory
+        return numbers, None if mask is None else mask.cpu().numpy(), actors
 
     def estimate(self, encoded: Tensor, memory: Memory, is_first: Tensor) -> Tensor:
         """The values [T B] alone."""
-        backbone = self.actor if self.critic is None else self.critic
-        features, _ = backbone(encoded, memory, is_first)
-        return self.value(features)
+        if self.critic is None:
+            return self.value(self.actor(encoded, memory, is_first)[0])
+        return self.value(self.critic(encoded, memory[self.actors_memory :], is_first)[0])
 
     def forward(
         self, encoded: Tensor, mask: Tensor | None, memory: Memory, is_first: Tensor
     ) -> tuple[Distribution, Tensor]:
         """Policy and values [T B]: all that learning needs."""
-        features, _ = self.actor(encoded, memory, is_first)
+        features, _ = self.actor(encoded, memory[: self.actors_memory], is_first)
         distribution = self.actions.distribution(self.policy(features), self.policy.log_std, mask)
         if self.critic is not None:
-            features, _ = self.critic(encoded, memory, is_first)
+            features, _ = self.critic(encoded, memory[self.actors_memory :], is_first)
         return distribution, self.value(features)
 
 

@@ -79,7 +79,6 @@ class GRUConfig:
     """Gated recurrent units (Cho et al. 2014): a memory of a few numbers that lasts as long as the episode."""
 
     kind: ClassVar[str] = "gru"
-    shared: ClassVar[bool] = True  # actor and critic remember the same
     width: int = 64
     """Numbers that each layer of the memory holds."""
     layers: int = 1
@@ -87,6 +86,8 @@ class GRUConfig:
     hidden: tuple[int, ...] = (64,)
     """Widths of the fully connected layers before the memory, for vectors alone: images go through convolutions, and
     Dicts with images through a fusion."""
+    shared: bool = True
+    """Whether actor and critic share one backbone and remember the same."""
 
     def __post_init__(self) -> None:
         _check_widths(self.hidden)
@@ -105,7 +106,6 @@ class TransformerConfig:
     """A gated Transformer (Parisotto et al. 2020, GTrXL) that looks back over a window of steps."""
 
     kind: ClassVar[str] = "transformer"
-    shared: ClassVar[bool] = True
     width: int = 64
     """Numbers for each step in each layer."""
     layers: int = 2
@@ -116,6 +116,8 @@ class TransformerConfig:
     hidden: tuple[int, ...] = (64,)
     """Widths of the fully connected layers before the attention, for vectors alone: images go through convolutions, and
     Dicts with images through a fusion."""
+    shared: bool = True
+    """Whether actor and critic share one backbone and remember the same."""
 
     def __post_init__(self) -> None:
         _check_widths(self.hidden)

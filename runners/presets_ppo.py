@@ -106,7 +106,7 @@ DIGITS = Preset(
 PPO_PRESETS: dict[str, Preset] = {
     "keel/DataCenterCooling-v0": COOLING,
     "keel/DataCenterCoolingDiscrete-v0": COOLING,
-    "keel/DataCenterCoolingPO-v0": COOLING,
+    "keel/DataCenterCoolingPO-v0": COOLING._replace(backbone=LSTMConfig(shared=False)),
     "keel/DataCenterCoolingMultiHall-v0": COOLING,
     "keel/DataCenterCoolingFaults-v0": COOLING,
     "CartPole-v1": CART_POLE,
