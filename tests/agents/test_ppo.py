@@ -9,13 +9,19 @@ import torch
 
 from keel.agents.ppo import PPOConfig
 from keel.envs.errors import KeelError
-from keel.networks.backbone import GRUConfig, TransformerConfig
+from keel.networks.backbone import GRUConfig, LSTMConfig, TransformerConfig
 
 
 class TestMemory:
     """Whole sequences, the state handed over exactly."""
 
-    @pytest.fixture(params=[GRUConfig(width=8), TransformerConfig(width=8, layers=1, heads=2, window=5)])
+    @pytest.fixture(
+        params=[
+            GRUConfig(width=8),
+            TransformerConfig(width=8, layers=1, heads=2, window=5),
+            LSTMConfig(width=8, shared=False),
+        ]
+    )
     def agent(self, request, make_agent):
         return make_agent(backbone=request.param)
 

@@ -2,9 +2,12 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
+from gymnasium import spaces
 
+from keel.networks.actor_critic import ActorCritic
 from keel.networks.backbone import GRUConfig, LSTMConfig, TransformerConfig
 from keel.networks.build import build_backbone
 from keel.networks.transformer import Attention
@@ -128,3 +131,30 @@ def test_forget_gates_begin_open():
         assert bias.split(5)[1].tolist() == [1.0] * 5
         assert bias.sum() == 5.0
         assert not getattr(cell, f"bias_hh_l{layer}").any()
+
+
+@pytest.mark.parametrize("kind", [GRUConfig, LSTMConfig])
+def test_a_critic_of_its_own_remembers_beside_the_actor(kind: type[GRUConfig]) -> None:
+    """Acting step by step hands on two memories, each what its own network makes of all that was seen."""
+    space, first = spaces.Box(-1, 1, (3,), np.float32), np.zeros((5, 2), bool)
+    first[0], first[3, 1] = True, True
+    network = ActorCritic(space, spaces.Discrete(2), kind(width=4, hidden=(5,), shared=False))
+    assert network.critic is not None
+    seen = np.random.default_rng(0).normal(size=(5, 2, 3)).astype(np.float32)
+    memory = network.initial_memory(2)
+    for observation, is_first in zip(seen, first, strict=True):
+        memory = network.act(observation, memory, is_first, None)[1]
+    half = len(memory) // 2
+    assert half == len(network.actor.initial_state(2))
+    with torch.no_grad():
+        for part, found in ((network.actor, memory[:half]), (network.critic, memory[half:])):
+            _, expected = part(torch.from_numpy(seen), part.initial_state(2), torch.from_numpy(first))
+            for ours, theirs in zip(found, expected, strict=True):
+                torch.testing.assert_close(ours, theirs, atol=1e-6, rtol=1e-5)
+        changed = (*memory[:half], *(part + 1.0 for part in memory[half:]))
+        encoded, no_first = torch.from_numpy(seen[:1]), torch.zeros(1, 2, dtype=torch.bool)
+        policy, value = network(encoded, None, memory, no_first)
+        other_policy, other_value = network(encoded, None, changed, no_first)
+        assert torch.equal(policy.logits, other_policy.logits)
+        assert (value - other_value).abs().min() > 1e-4
+        torch.testing.assert_close(network.estimate(encoded, changed, no_first), other_value)

@@ -117,6 +117,7 @@ def server() -> Any:
         ("keel/ProbeMaskedAction-v0", {"agent": "dqn"}),
         ("keel/DataCenterCoolingDiscrete-v0", {"agent": "dqn", "env.days": 1, "replay_folder": "."}),
         (PARTIAL, {"backbone": "lstm", "normalise_observation": True}),
+        (PARTIAL, {"backbone": "lstm", "backbone.shared": False}),
         (PARTIAL, {"backbone": "transformer", "backbone.layers": 1, "backbone.window": 8}),
         ("keel/ProbeMaskedAction-v0", {"backbone": "gru"}),
         (PARTIAL, {"agent": "pqn", "backbone": "gru"}),
