@@ -24,6 +24,7 @@ BENCHMARKS = {
     "ppo-learning": "what PPO reaches on each preset and how long it takes, several seeds",
     "dqn-throughput": "environment steps per second of DQN beside Stable-Baselines3",
     "dqn-learning": "what DQN and PQN reach on each preset and how long it takes, several seeds",
+    "sb3-learning": "SAC, TD3 and DQN of Stable-Baselines3 with Keel's backbones, beside Keel's agents",
     "dqn-minatar": "DQN on two MinAtar games beside MinAtar's own example",
     "dqn-comparison": "DQN beside the DQN and the PPO of Stable-Baselines3 in the same worlds for the same steps",
     "dqn-ablation": "what each part of Rainbow is worth on two MinAtar games",
