@@ -106,7 +106,11 @@ DIGITS = Preset(
 PPO_PRESETS: dict[str, Preset] = {
     "keel/DataCenterCooling-v0": COOLING,
     "keel/DataCenterCoolingDiscrete-v0": COOLING,
-    "keel/DataCenterCoolingPO-v0": COOLING._replace(backbone=LSTMConfig(shared=False)),
+    "keel/DataCenterCoolingPO-v0": Preset(
+        dataclasses.replace(COOLING.training, total_steps=4_000_000, evaluate_every=500_000),
+        COOLING.hyperparameters,
+        LSTMConfig(shared=False),
+    ),
     "keel/DataCenterCoolingMultiHall-v0": COOLING,
     "keel/DataCenterCoolingFaults-v0": COOLING,
     "CartPole-v1": CART_POLE,
