@@ -22,13 +22,14 @@ from numba.core import config
 Function = TypeVar("Function", bound=Callable[..., object])
 
 
-def source_digest(folder: Path) -> str:
-    """The sha256 of all Python files below `folder` that hold kernels, names included."""
+def source_digest(*folders: Path) -> str:
+    """The sha256 of all Python files below `folders` that hold kernels, names included."""
     digest = hashlib.sha256()
-    for path in sorted(folder.rglob("*.py")):
-        source = path.read_bytes()
-        if b"compiled import" in source or path.name == "compiled.py":
-            digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + source + b"\0")
+    for folder in folders:
+        for path in sorted(folder.rglob("*.py")):
+            source = path.read_bytes()
+            if b"compiled import" in source or path.name == "compiled.py":
+                digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + source + b"\0")
     return digest.hexdigest()
 
 
@@ -43,7 +44,8 @@ def user_cache_folder() -> Path:
 
 def _prepare_cache() -> bool:
     try:
-        folder = user_cache_folder() / "kernels" / source_digest(Path(__file__).parent)[:32]
+        package = Path(__file__).parent.parent
+        folder = user_cache_folder() / "kernels" / source_digest(package / "envs", package / "agents")[:32]
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     except (OSError, RuntimeError) as error:  # RuntimeError: this user has no home folder

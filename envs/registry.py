@@ -44,6 +44,15 @@ def _cooling(name: str, summary: str, **options: Any) -> Entry:
     )
 
 
+def _board_game(name: str, game: str, summary: str) -> Entry:
+    return Entry(
+        f"keel/{name}-v0",
+        summary,
+        "keel.envs.games.as_env:BoardGame",
+        options={"game": game, "illegal_move": "lose"},
+    )
+
+
 ENTRIES = (
     _cooling("", "A data centre's halls and cooling plant, set points every five minutes"),
     _cooling("Discrete", "The same with 81 actions (or 9): set points up and down", actions=81),
@@ -80,6 +89,13 @@ ENTRIES = (
         max_episode_steps=30,
         reward_threshold=0.9,
     ),
+    _board_game("TicTacToe", "tic_tac_toe", "Three in a row, against an opponent who plays at random or looks ahead"),
+    _board_game("ConnectFour", "connect_four", "Four in a row of stones that fall down seven columns"),
+    _board_game("Othello", "othello", "Discs that turn those they enclose, 8 by 8"),
+    _board_game("Othello6x6", "othello_6x6", "The same, 6 by 6"),
+    _board_game("Gomoku9x9", "gomoku_9x9", "Five in a row on a board of 9 by 9"),
+    _board_game("Hex7x7", "hex_7x7", "Join two edges of a rhombus of 7 by 7 hexagons"),
+    _board_game("Breakthrough", "breakthrough", "Sixteen pieces each, of which one has to reach the far row, 8 by 8"),
     _probe("ConstantReward", "One step, reward 1: the value is 1"),
     _probe("ObservedReward", "The reward is the observation, -1 or 1: the value is the observation"),
     _probe("DelayedReward", "Two steps, reward 1 at the end: the first value is gamma"),
@@ -111,7 +127,7 @@ def register_all() -> None:
             gymnasium.register(
                 entry.env_id,
                 entry_point="keel.envs.native:NativeEnv" if entry.native else entry.path,
-                kwargs={"world": entry.path, **entry.options} if entry.native else {},
+                kwargs={**({"world": entry.path} if entry.native else {}), **entry.options},
                 max_episode_steps=entry.max_episode_steps,
                 reward_threshold=entry.reward_threshold,
             )

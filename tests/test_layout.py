@@ -22,7 +22,14 @@ PYTHON = [*SOURCES, *sorted((ROOT / "tests").rglob("*.py")), *sorted((ROOT / ".s
 MAY_IMPORT = {
     "networks": (),
     "envs": (),
-    "agents": ("keel.networks", "keel.envs.protocol", "keel.envs.seeding", "keel.envs.errors", "keel.envs.compiled"),
+    "agents": (
+        "keel.networks",
+        "keel.envs.protocol",
+        "keel.envs.seeding",
+        "keel.envs.errors",
+        "keel.envs.compiled",
+        "keel.envs.games",  # the rules that a search plays by
+    ),
     "runners": ("keel",),
 }
 HEAVY = {"torch", "wandb", "stable_baselines3", "matplotlib", "av", "pygame", "numba"}

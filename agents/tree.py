@@ -1,0 +1,210 @@
+"""Many search trees at a time as flat arrays: growing, walking down, and carrying values up.
+
+Values are those of the player who is to move at a node; what is a gain for one is a loss for the other, so they change
+their sign from a node to its parent. The edges of a node are its legal actions, in order.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from keel.agents.tree_rules import gumbel_edge, halving_edge, improved_logits, puct_edge
+from keel.envs.compiled import kernel
+from keel.envs.protocol import Array
+
+ROOT, NOTHING = 0, -1
+PUCT, GUMBEL = 0, 1
+
+
+class Tree(NamedTuple):
+    """B trees of at most N nodes with at most L edges each. Node 0 is the root."""
+
+    nodes: Array  # [B] int32, how many there are
+    state: Array  # [B N S] int8
+    value: Array  # [B N] float32, the network's, or the outcome
+    ended: Array  # [B N] bool
+    parent: Array  # [B N] int32
+    parent_edge: Array  # [B N] int32
+    edges: Array  # [B N] int32, how many a node has
+    action: Array  # [B N L] int32
+    logit: Array  # [B N L] float32
+    prior: Array  # [B N L] float32, of the legal actions alone
+    visits: Array  # [B N L] int32
+    total: Array  # [B N L] float64, of the values that came up through the edge, for the player who took it
+    child: Array  # [B N L] int32, or NOTHING
+
+
+def make_tree(batch: int, nodes: int, edges: int, state_size: int) -> Tree:
+    """Room for so many; nothing in it counts before `plant`."""
+    node, edge = (batch, nodes), (batch, nodes, edges)
+    return Tree(
+        np.zeros(batch, np.int32),
+        np.zeros((*node, state_size), np.int8),
+        np.zeros(node, np.float32),
+        np.zeros(node, bool),
+        np.zeros(node, np.int32),
+        np.zeros(node, np.int32),
+        np.zeros(node, np.int32),
+        np.zeros(edge, np.int32),
+        np.zeros(edge, np.float32),
+        np.zeros(edge, np.float32),
+        np.zeros(edge, np.int32),
+        np.zeros(edge, np.float64),
+        np.zeros(edge, np.int32),
+    )
+
+
+@kernel
+def expand(tree: Tree, row: int, node: int, logits: Array, legal: Array) -> None:
+    """Give a node its edges: the legal actions, with the softmax of their logits as prior."""
+    count, highest = 0, -np.inf
+    for action in range(legal.shape[0]):
+        if legal[action]:
+            tree.action[row, node, count] = action
+            tree.logit[row, node, count] = logits[action]
+            tree.visits[row, node, count] = 0
+            tree.total[row, node, count] = 0.0
+            tree.child[row, node, count] = NOTHING
+            highest = max(highest, logits[action])
+            count += 1
+    mass = 0.0
+    for edge in range(count):
+        mass += np.exp(tree.logit[row, node, edge] - highest)
+    for edge in range(count):
+        tree.prior[row, node, edge] = np.exp(tree.logit[row, node, edge] - highest) / mass
+    tree.edges[row, node] = count
+
+
+@kernel
+def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) -> None:
+    """Start tree b with the state b, and with nothing below it."""
+    for row in range(states.shape[0]):
+        tree.nodes[row] = 1
+        tree.state[row, ROOT] = states[row]
+        tree.value[row, ROOT] = value[row]
+        tree.ended[row, ROOT] = False
+        tree.parent[row, ROOT] = NOTHING
+        expand(tree, row, ROOT, logits[row], legal[row])
+
+
+@kernel
+def descend(
+    tree: Tree, rule: int, inside: int, constants: Array, considered: Array, noise: Array, rows: Array, leaf: Array,
+    before: Array, moves: Array,
+) -> int:  # fmt: skip
+    """Walk every tree down to an action that was never tried, or to the end of the game.
+
+    Args:
+        rule, inside: PUCT or GUMBEL, at the root and below it. constants: the numbers of `tree_rules`. considered: [B] visits of the root's actions
+            that are candidates now (GUMBEL). noise: [B L] Gumbel noise of the root's edges.
+        leaf: [B 2] is filled with node and edge; the edge is NOTHING where the node has ended.
+        rows, before [B S], moves: filled for the trees that have to grow, packed.
+
+    Returns: how many trees have to grow.
+    """
+    growing = 0
+    for row in range(leaf.shape[0]):
+        node, edge = ROOT, NOTHING
+        while not tree.ended[row, node]:
+            count = tree.edges[row, node]
+            visits, total = tree.visits[row, node, :count], tree.total[row, node, :count]
+            logit, prior, value = tree.logit[row, node, :count], tree.prior[row, node, :count], tree.value[row, node]
+            if (rule if node == ROOT else inside) == PUCT:
+                edge = puct_edge(prior, visits, total, value, constants)
+            elif node == ROOT:
+                edge = halving_edge(logit, prior, visits, total, value, constants, considered[row], noise[row])
+            else:
+                edge = gumbel_edge(logit, prior, visits, total, value, constants)
+            if tree.child[row, node, edge] == NOTHING:
+                break
+            node, edge = tree.child[row, node, edge], NOTHING
+        leaf[row, 0], leaf[row, 1] = node, edge
+        if edge != NOTHING:
+            rows[growing] = row
+            before[growing] = tree.state[row, node]
+            moves[growing] = tree.action[row, node, edge]
+            growing += 1
+    return growing
+
+
+@kernel
+def grow(
+    tree: Tree, rows: Array, leaf: Array, after: Array, legal: Array, ended: Array, value: Array, logits: Array,
+    logits_row: Array,
+) -> None:  # fmt: skip
+    """Hang a node for each grown state below its leaf.
+
+    Args: logits: [M A] of the states that have not ended. logits_row: [n] where a state's logits are.
+    """
+    for index in range(after.shape[0]):
+        row = rows[index]
+        parent, edge, node = leaf[row, 0], leaf[row, 1], int(tree.nodes[row])
+        tree.nodes[row] += 1
+        tree.state[row, node] = after[index]
+        tree.value[row, node] = value[index]
+        tree.ended[row, node] = ended[index]
+        tree.parent[row, node] = parent
+        tree.parent_edge[row, node] = edge
+        tree.child[row, parent, edge] = node
+        leaf[row, 0], leaf[row, 1] = node, NOTHING
+        if ended[index]:
+            tree.edges[row, node] = 0
+        else:
+            expand(tree, row, node, logits[logits_row[index]], legal[index])
+
+
+@kernel
+def carry_up(tree: Tree, leaf: Array) -> None:
+    """Add the value of every tree's leaf to the edges on the way to it."""
+    for row in range(leaf.shape[0]):
+        node = leaf[row, 0]
+        value = tree.value[row, node]
+        while tree.parent[row, node] != NOTHING:
+            parent, edge = tree.parent[row, node], tree.parent_edge[row, node]
+            value = -value
+            tree.visits[row, parent, edge] += 1
+            tree.total[row, parent, edge] += value
+            node = parent
+
+
+@kernel
+def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise: Array) -> None:
+    """Bring noise [B A] to the edges of the roots: into their priors (PUCT), or to `edge_noise` [B L] (GUMBEL)."""
+    for row in range(noise.shape[0]):
+        for edge in range(tree.edges[row, ROOT]):
+            drawn = noise[row, tree.action[row, ROOT, edge]]
+            if rule == PUCT:
+                tree.prior[row, ROOT, edge] += share * (drawn - tree.prior[row, ROOT, edge])
+            else:
+                edge_noise[row, edge] = drawn
+
+
+@kernel
+def conclude(
+    tree: Tree, rule: int, constants: Array, noise: Array, action: Array, visits: Array, policy: Array, value: Array,
+    action_value: Array,
+) -> None:  # fmt: skip
+    """Fill in what is known of every root: see `search.Found`."""
+    improved = np.zeros(tree.action.shape[2])
+    for row in range(action.shape[0]):
+        count = tree.edges[row, ROOT]
+        tried, total = tree.visits[row, ROOT, :count], tree.total[row, ROOT, :count]
+        logit, prior, own = tree.logit[row, ROOT, :count], tree.prior[row, ROOT, :count], tree.value[row, ROOT]
+        visited = tried.sum()
+        value[row] = (own + total.sum()) / (1 + visited)
+        if rule == PUCT:
+            best = np.argmax(tried)
+            improved[:count] = tried / visited
+        else:
+            best = halving_edge(logit, prior, tried, total, own, constants, tried.max(), noise[row])
+            improved_logits(logit, prior, tried, total, own, constants, improved[:count])
+            improved[:count] = np.exp(improved[:count] - improved[:count].max())
+            improved[:count] /= improved[:count].sum()
+        action[row] = tree.action[row, ROOT, best]
+        for edge in range(count):
+            at = tree.action[row, ROOT, edge]
+            visits[row, at], policy[row, at] = tried[edge], improved[edge]
+            if tried[edge]:
+                action_value[row, at] = total[edge] / tried[edge]

@@ -1,0 +1,1 @@
+"""Board games: their rules, compiled, for search and as worlds."""
