@@ -16,7 +16,7 @@ from keel.envs.protocol import ACTION_MASK, Array
 
 SEATS = ("first", "second", "any")
 ILLEGAL_MOVES = ("raise", "lose")
-RENDER_MODES = (None, "ansi")
+RENDER_MODES = ("rgb_array", "ansi")
 
 
 class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
@@ -52,7 +52,7 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
     Source: the rules of each game, keel/envs/games/README.md.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # pyright: ignore
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": list(RENDER_MODES), "render_fps": 1}  # pyright: ignore
 
     def __init__(
         self,
@@ -65,8 +65,8 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
         check_choice("opponent", opponent, tuple(OPPONENTS))
         check_choice("seat", seat, SEATS)
         check_choice("illegal_move", illegal_move, ILLEGAL_MOVES)
-        if render_mode not in RENDER_MODES:
-            raise ValueError(f"render_mode is {render_mode!r}, it must be 'ansi' or None")
+        if render_mode is not None and render_mode not in RENDER_MODES:
+            raise ValueError(f"render_mode is {render_mode!r}, it must be 'rgb_array', 'ansi' or None")
         self.game = make_game(game)
         self._opponent = OPPONENTS[opponent]
         self._seat = seat
@@ -88,6 +88,8 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
         self._state = self.game.start()
         self._legal = self.game.legal(self._state[None])[0]
         self._ended = False
+        self._winner: int | None = None
+        self._last: tuple[int, int] | None = None  # the last action, and who made it
         if self._agent == 1:
             self._move(self._opponent(self.game, self._state, self.np_random))
         return self._observe(), {}
@@ -98,7 +100,7 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
         if not (0 <= action < self.game.actions and self._legal[action]):
             if not self._illegal_loses:
                 raise ValueError(self._about_illegal(action))
-            self._ended = True
+            self._ended, self._winner = True, 1 - self._agent
             return self._observe(), -1.0, True, False, {}
         reward = -self._move(int(action))  # what the move is worth to the opponent is the agent's loss
         if not self._ended:
@@ -106,9 +108,12 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
         return self._observe(), reward, self._ended, False, {}
 
     def render(self) -> Any:
-        """The board as text, X for who moved first, and below it who the agent is and who is to move."""
+        """The board, and below it who the agent is and who is to move: a picture [H W 3] uint8 that is 720 wide and
+        always as high, or text, in which X moved first."""
         if self.render_mode is None:
             return None
+        if self.render_mode == "rgb_array":
+            return self._picture()
         you, mover = (SYMBOLS[1 - 2 * player] for player in (self._agent, self._player))
         state = "the game has ended" if self._ended else f"{mover} to move"
         return f"{board_text(self.game, self._state, self._player)}\nyou are {you}, {state}\n"
@@ -118,12 +123,23 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
         played = play(self.game, self._state[None], np.array([action]))
         self._state, self._legal = played.after[0], played.legal[0]
         self._ended = bool(played.ended[0])
+        self._last = action, self._player
         self._player = 1 - self._player
-        return float(played.value[0])
+        value = float(played.value[0])
+        if value:
+            self._winner = self._player if value > 0 else 1 - self._player
+        return value
 
     def _observe(self) -> dict[str, Array]:
         mask = np.ones(self.game.actions, np.int8) if self._ended else self._legal.astype(np.int8)
         return {"observation": self.game.observe(self._state[None])[0], ACTION_MASK: mask}
+
+    def _picture(self) -> Array:
+        from keel.envs.games.draw import picture, status  # needs pygame
+
+        title = status(self.game, player=self._player, agent=self._agent, ended=self._ended, winner=self._winner)
+        legal = None if self._ended else self._legal
+        return picture(self.game, self._state, self._player, legal=legal, last=self._last, title=title)
 
     def _about_illegal(self, action: Any) -> str:
         legal = ", ".join(
