@@ -25,7 +25,9 @@ from keel.envs.games.draw_wins import winning_cells
 from keel.envs.games.game import Game
 from keel.envs.protocol import Array
 
-FINER = 3  # the board is painted this many times larger and then made smaller, which smooths every edge
+# The board is painted this many times larger and then made smaller, which smooths every edge. With a power of two
+# pygame rounds no colour.
+FINER = 4
 LAST_TINT, WIN_TINT, WIN_EDGE = (186, 212, 234), (196, 234, 212), (28, 112, 76)
 
 

@@ -87,13 +87,16 @@ class Layout:
         """
         top, left = [], []
         for column in range(self.width):
-            _, _, _, upper_left, summit, upper_right = self.hexagon(self.centre(0, column))
-            top += [upper_left, summit]
-        top.append(_middle(summit, upper_right))
+            corners = self.hexagon(self.centre(0, column))
+            top += corners[3:5]  # upper left, highest
         for row in range(self.height):
-            _, foot, lower_left, upper_left, _, _ = self.hexagon(self.centre(row, 0))
-            left += [upper_left, lower_left]
-        left.append(_middle(lower_left, foot))
+            corners = self.hexagon(self.centre(row, 0))
+            left += [corners[3], corners[2]]  # upper left, lower left
+        blunt_right, blunt_left = (
+            self.hexagon(self.centre(*cell)) for cell in ((0, self.width - 1), (self.height - 1, 0))
+        )
+        top.append(_middle(*blunt_right[4:6]))
+        left.append(_middle(*blunt_left[1:3]))
         turned = [[(self.left + self.right - x, self.top + self.bottom - y) for x, y in side] for side in (top, left)]
         return top, turned[0], left, turned[1]
 

@@ -69,19 +69,17 @@ def test_the_middle_of_every_stone_has_its_colour(name: str, size: tuple[int, in
 @pytest.mark.parametrize("name", GAMES)
 def test_clicks_find_what_is_drawn(name: str) -> None:
     """Every stone alone on the board: the pixels that it changes belong to its cell, and to no other."""
-    game, size = make_game(name), (340, 300)
+    game, size = make_game(name), (260, 230)
     empty = drawn(game, blank(game), size).astype(int)
     for cell in range(game.height * game.width):
         board = blank(game)
         board.flat[cell] = 1
         changed = np.argwhere(np.abs(drawn(game, board, size) - empty).max(axis=2) > 60)
-        if name.startswith("breakthrough") and cell // game.width == 0:
-            continue  # there it has won, and its square is coloured
         wanted = cell % game.width if name == "connect_four" else cell
         middle = changed.mean(axis=0) + 0.5
         assert cell_at(game, size, (middle[1], middle[0])) == wanted
         hits = [cell_at(game, size, (x + 0.5, y + 0.5)) for y, x in changed.tolist()]
-        assert np.mean([hit == wanted for hit in hits]) > 0.97
+        assert np.mean([hit == wanted for hit in hits]) > 0.93  # at its edge a pixel may lie on both sides
 
 
 @pytest.mark.parametrize("name", GAMES)
@@ -188,7 +186,7 @@ def test_colours_can_be_told_apart_by_every_eye(name: str, eye: str) -> None:
     first, second, ground = (lab(colour, eye) for colour in (*look.colours, look.ground))
     assert np.linalg.norm(first - second) > 40
     assert abs(first[0] - second[0]) > 25  # by brightness alone, as in print
-    assert min(np.linalg.norm(first - ground), np.linalg.norm(second - ground)) > 10
+    assert min(np.linalg.norm(first - ground), np.linalg.norm(second - ground)) > 15  # pawns have an outline besides
 
 
 @pytest.mark.parametrize("name", GAMES)
