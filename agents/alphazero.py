@@ -107,7 +107,7 @@ class AlphaZero:
             game, search, config.games, seed, opening_moves=config.opening_moves, dirichlet=config.dirichlet
         )
         self.window = Window(game, config.window)
-        self.iteration = self.updates = self.games = 0
+        self.iteration = self.updates = self.games_ended = 0
 
     @torch.no_grad()
     def evaluate(self, planes: Array) -> tuple[Array, Array]:
@@ -116,14 +116,16 @@ class AlphaZero:
         return logits.cpu().numpy(), value.cpu().numpy()
 
     def iterate(self) -> Metrics:
-        """Play, then learn from what was gathered; the metrics of both."""
+        """Play, then learn from what was gathered; the metrics of both. Raises: ValueError where all iterations are over."""
+        if self.iteration >= self.iterations:
+            raise ValueError(f"iterations is {self.iterations}, and all of them are over")
         ended, before = 0, self.window.added
         for _ in range(self.config.moves):
             positions, games = self.selfplay.step(self.evaluate)
             self.window.add(positions)
             ended += games
-        self.games += ended
-        metrics = {"selfplay/games": float(self.games), "selfplay/positions": float(self.window.added)}
+        self.games_ended += ended
+        metrics = {"selfplay/games": float(self.games_ended), "selfplay/positions": float(self.window.added)}
         if len(self.window) >= max(self.config.learning_starts, 1):
             metrics |= self._learn(self._steps(self.window.added) - self._steps(before))
         self.iteration += 1
@@ -165,7 +167,7 @@ class AlphaZero:
             "optimiser": self.optimiser.state_dict(),
             "selfplay": self.selfplay.state_dict(),
             "window": self.window.state_dict(),
-            "counts": {"iteration": self.iteration, "updates": self.updates, "games": self.games},
+            "counts": {"iteration": self.iteration, "updates": self.updates, "games_ended": self.games_ended},
         }
 
     def load_state_dict(self, state: State) -> None:

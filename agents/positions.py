@@ -67,7 +67,7 @@ class Window:
         return turned, np.take_along_axis(legal, actions, axis=1), drawn._replace(policy=policy)
 
     def state_dict(self) -> State:
-        """All that is kept, in the order of age, so that a window that has wrapped restores to the same draws."""
+        """All that is kept, in the order of the ring: with `added` it restores to the same draws, wrapped or not."""
         return {"added": self.added, **{name: part[: len(self)].copy() for name, part in self._kept._asdict().items()}}
 
     def load_state_dict(self, state: State) -> None:

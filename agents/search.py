@@ -50,9 +50,9 @@ class SearchConfig:
     considered: int = 16
     """gumbel: actions that are tried at the root."""
     c_visit: float = 50.0
-    """gumbel: how much values weigh beside the network's policy, before anything was visited."""
+    """gumbel: values weigh (c_visit + most visits) x c_scale beside the network's logits."""
     c_scale: float = 1.0
-    """gumbel: the same, for each visit."""
+    """gumbel: see c_visit; a value runs from 0 (lost) to 1 (won)."""
     c_init: float = 1.25
     """puct: exploration."""
     c_base: float = 19_652.0
@@ -85,6 +85,8 @@ class Found(NamedTuple):
 class Search:
     """Searches in up to `batch` games at once; its arrays are made once.
 
+    They take batch x (simulations + 1) x (28 L + S + 17) bytes, with the L and S of the game.
+
     Raises:
         ValueError: `batch` below 1.
     """
@@ -108,14 +110,15 @@ class Search:
         self._before, self._after = np.zeros((2, batch, game.state_size), np.int8)
         self._legal = np.zeros((batch, game.actions), bool)
         self._ended, self._value = np.zeros(batch, bool), np.zeros(batch, np.float32)
-        self._noise, self._every = np.zeros((batch, game.most_legal)), np.arange(batch)
+        self._noise, self._indices = np.zeros((batch, game.most_legal)), np.arange(batch)
 
     def run(self, states: Array, evaluate: Evaluate, noise: Array | None = None) -> Found:
         """Search from states [B S], none of them ended, B at most `batch`.
 
         Args: noise: [B A] for every root, Gumbel noise (gumbel) or a distribution over the actions (puct: Dirichlet);
             without it nothing is left to chance.
-        Raises: ValueError: too many states, or one in which nothing is legal.
+        Raises: ValueError: too many states, noise of another shape, or a state in which nothing is legal (of many games
+            a state alone does not say that it has ended: that is the caller's to know).
         """
         batch = len(states)
         if batch > self.batch:
@@ -130,9 +133,11 @@ class Search:
         if noise is None:
             self._noise[:batch] = 0.0
         else:
+            if noise.shape != legal.shape:
+                raise ValueError(f"noise is {noise.shape}: it must be {legal.shape}, a number an action")
             scatter_noise(tree, rule, noise, self.config.noise_share, self._noise)
         halving = self._halving[np.minimum(tree.edges[:, ROOT], len(self._halving) - 1)]
-        leaf, no_logits = self._leaf[:batch], np.zeros((0, self.game.actions), np.float32)
+        leaf = self._leaf[:batch]
         for simulation in range(self.config.simulations):
             considered = halving[:, simulation]  # visits of those that are tried now
             growing = descend(
@@ -148,23 +153,23 @@ class Search:
                 self._moves,
             )
             if growing:
-                self._grow(tree, growing, leaf, evaluate, no_logits)
+                self._grow(tree, growing, leaf, evaluate)
             carry_up(tree, leaf)
         return self._found(tree, rule, value)
 
-    def _grow(self, tree: Tree, growing: int, leaf: Array, evaluate: Evaluate, no_logits: Array) -> None:
+    def _grow(self, tree: Tree, growing: int, leaf: Array, evaluate: Evaluate) -> None:
         """Play the chosen moves, judge the positions in which the game goes on, and hang them into the trees."""
         before, moves, after = self._before[:growing], self._moves[:growing], self._after[:growing]
         legal, ended, value = self._legal[:growing], self._ended[:growing], self._value[:growing]
         self.game.play(before, moves, after, legal, ended, value)
-        logits = no_logits
+        logits = np.zeros((0, self.game.actions), np.float32)
         if ended.any():
             going = np.flatnonzero(~ended)
             at = np.cumsum(~ended) - 1
             if len(going):
                 logits, value[going] = evaluate(self.game.observe(after[going]))
         else:
-            at = self._every[:growing]
+            at = self._indices[:growing]
             logits, value[:] = evaluate(self.game.observe(after))
         grow(tree, self._rows[:growing], leaf, after, legal, ended, value, logits, at)
 

@@ -76,21 +76,19 @@ class SelfPlay:
         return drawn / np.maximum(drawn.sum(axis=1, keepdims=True), 1e-30)
 
     def _drawn(self, shares: Array, best: Array, chance: np.random.Generator) -> Array:
-        drawn = (shares.cumsum(axis=1) < chance.random((self.batch, 1)) * shares.sum(axis=1, keepdims=True)).sum(axis=1)
+        """An action by the shares of visits where a game has just begun, else the best one, [B] int32."""
+        below = shares.cumsum(axis=1, dtype=np.float64)
+        drawn = (below <= chance.random((self.batch, 1)) * below[:, -1:]).sum(axis=1)  # never beyond the last share
         return np.where(self.length < self.opening_moves, drawn, best).astype(np.int32)
 
     def state_dict(self) -> State:
         """The games as they stand."""
-        kept = self.history._asdict()
-        return (
-            {"moves": self.moves, "states": self.states.copy(), "length": self.length.copy()}
-            | {name: part.copy() for name, part in kept.items() if name != "states"}
-            | {"history": self.history.states.copy()}
-        )
+        history = {name: part.copy() for name, part in self.history._asdict().items() if name != "outcome"}
+        games = {"moves": self.moves, "states": self.states.copy(), "length": self.length.copy()}
+        return games | {"history": history}
 
     def load_state_dict(self, state: State) -> None:
         self.moves = state["moves"]
         self.states, self.length = state["states"].copy(), state["length"].copy()
-        self.history.states[:] = state["history"]
-        for name in ("policy", "value", "outcome"):
-            getattr(self.history, name)[:] = state[name]
+        for name, part in state["history"].items():
+            getattr(self.history, name)[:] = part

@@ -97,8 +97,9 @@ def descend(
     """Walk every tree down to an action that was never tried, or to the end of the game.
 
     Args:
-        rule, inside: PUCT or GUMBEL, at the root and below it. constants: the numbers of `tree_rules`. considered: [B] visits of the root's actions
-            that are candidates now (GUMBEL). noise: [B L] Gumbel noise of the root's edges.
+        rule, inside: PUCT or GUMBEL, at the root and below it. constants: the numbers of `tree_rules`.
+        considered: [B] visits of the root's actions that are candidates now (GUMBEL).
+        noise: [B L] Gumbel noise of the root's edges.
         leaf: [B 2] is filled with node and edge; the edge is NOTHING where the node has ended.
         rows, before [B S], moves: filled for the trees that have to grow, packed.
 

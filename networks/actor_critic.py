@@ -46,7 +46,8 @@ class ActorCritic(nn.Module):
             check_mask(observation_space, self.actions)
         self.actor = make_backbone(self.encoder, config, transfer)
         self.critic = None if config.shared else make_backbone(self.encoder, config, transfer)
-        self.actors_memory = len(self.actor.initial_state(1))
+        self.actor_parts = len(self.actor.initial_state(1))  # of the memory; the critic's come behind them
+        self.critic_remembers = self.critic is not None and bool(self.critic.initial_state(1))
         self.policy = PolicyHead(self.actor.features, self.actions, initial_log_std)
         self.value = ValueHead(self.actor.features)
         self._numpy: list[Layer] | None = None
@@ -85,26 +86,26 @@ class ActorCritic(nn.Module):
     def _torch_numbers(self, observation: Any, memory: Memory, is_first: Array) -> tuple[Array, Array | None, Memory]:
         encoded, mask = self.encoder(observation)
         encoded, first = encoded.unsqueeze(0), torch.from_numpy(is_first).to(encoded.device).unsqueeze(0)
-        features, actors = self.actor(encoded, memory[: self.actors_memory], first)
-        if self.critic is not None and self.critic.initial_state(1):  # the rollout needs it
-            actors += self.critic(encoded, memory[self.actors_memory :], first)[1]
+        features, after = self.actor(encoded, memory[: self.actor_parts], first)
+        if self.critic is not None and self.critic_remembers:  # the rollout needs it
+            after += self.critic(encoded, memory[self.actor_parts :], first)[1]
         numbers = self.policy(features.squeeze(0)).cpu().numpy()
-        return numbers, None if mask is None else mask.cpu().numpy(), actors
+        return numbers, None if mask is None else mask.cpu().numpy(), after
 
     def estimate(self, encoded: Tensor, memory: Memory, is_first: Tensor) -> Tensor:
         """The values [T B] alone."""
         if self.critic is None:
             return self.value(self.actor(encoded, memory, is_first)[0])
-        return self.value(self.critic(encoded, memory[self.actors_memory :], is_first)[0])
+        return self.value(self.critic(encoded, memory[self.actor_parts :], is_first)[0])
 
     def forward(
         self, encoded: Tensor, mask: Tensor | None, memory: Memory, is_first: Tensor
     ) -> tuple[Distribution, Tensor]:
         """Policy and values [T B]: all that learning needs."""
-        features, _ = self.actor(encoded, memory[: self.actors_memory], is_first)
+        features, _ = self.actor(encoded, memory[: self.actor_parts], is_first)
         distribution = self.actions.distribution(self.policy(features), self.policy.log_std, mask)
         if self.critic is not None:
-            features, _ = self.critic(encoded, memory[self.actors_memory :], is_first)
+            features, _ = self.critic(encoded, memory[self.actor_parts :], is_first)
         return distribution, self.value(features)
 
 

@@ -24,7 +24,7 @@ class PolicyValueNetwork(nn.Module):
         super().__init__()
         self.backbone = build_backbone(planes, config)
         if self.backbone.initial_state(1):
-            raise ValueError(f"the backbone {config.kind} has memory, and a position says it all: --backbone board")
+            raise ValueError(f"the backbone {config.kind} has memory, and a position says it all: choose board")
         self.policy = orthogonal(nn.Linear(self.backbone.features, actions), POLICY_GAIN)
         self.value = orthogonal(nn.Linear(self.backbone.features, 1), POLICY_GAIN)
 

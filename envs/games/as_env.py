@@ -102,14 +102,14 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
                 raise ValueError(self._about_illegal(action))
             self._ended, self._winner = True, 1 - self._agent
             return self._observe(), -1.0, True, False, {}
-        reward = -self._move(int(action))  # what the move is worth to the opponent is the agent's loss
+        reward = 0.0 - self._move(int(action))  # what the move is worth to the opponent is the agent's loss
         if not self._ended:
             reward = self._move(self._opponent(self.game, self._state, self.np_random))
         return self._observe(), reward, self._ended, False, {}
 
     def render(self) -> Any:
         """The board, and below it who the agent is and who is to move: a picture [H W 3] uint8 that is 720 wide and
-        always as high, or text, in which X moved first."""
+        as high as the board needs, or text, in which X moved first."""
         if self.render_mode is None:
             return None
         if self.render_mode == "rgb_array":

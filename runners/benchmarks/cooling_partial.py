@@ -32,8 +32,10 @@ def run(
 ) -> dict[str, Any]:
     """One row a training: 52 weeks of the best checkpoint, beside a controller that sees the same sensors.
 
-    Args: backbones: these alone; jobs: trainings at a time; total_steps: instead of the preset's.
+    Args: backbones: these alone; seeds: 1 to 10; jobs: trainings at a time; total_steps: instead of the preset's.
     """
+    if not 1 <= seeds <= 10:
+        raise ValueError(f"seeds is {seeds}: 1 to 10 would be right")
     work = [(backbone, seed) for seed in range(seeds) for backbone in backbones or BACKBONES]
     rows = []
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:

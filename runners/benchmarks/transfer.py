@@ -66,6 +66,8 @@ def run(
 
     Args: envs, arms: these alone; seeds: instead of each world's own number; jobs: trainings at a time.
     """
+    if arms is not None and "fresh" not in arms:
+        raise ValueError(f"arms is {arms}: 'fresh' must be among them, as the others are told beside it")
     work = [
         (case, arm, seed)
         for case in CASES

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 from typing import Any
 
@@ -106,17 +105,40 @@ def test_policies_are_turned_with_the_board() -> None:
 
 @pytest.mark.parametrize("rule", ["gumbel", "puct"])
 def test_what_is_saved_continues_exactly(rule: Any) -> None:
-    agent = make(rule)
+    agent = make(rule, window=60)
     for _ in range(4):
         agent.iterate()
     assert agent.updates > 0
-    saved = copy.deepcopy(agent.state_dict())
+    assert agent.window.added > 60, "the window has wrapped"
+    saved = agent.state_dict()
     expected = [agent.iterate() for _ in range(4)]
-    other = make(rule)
+    other = make(rule, window=60)
     other.load_state_dict(saved)
     assert [other.iterate() for _ in range(4)] == expected
     for ours, theirs in zip(agent.network.parameters(), other.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
+
+
+def test_training_has_an_end() -> None:
+    agent = make(iterations=1)
+    agent.iterate()
+    with pytest.raises(ValueError, match="iterations is 1, and all of them are over"):
+        agent.iterate()
+
+
+@pytest.mark.parametrize("chance", [0.0, 1.0 - 2.0**-53], ids=["lowest", "highest"])
+def test_moves_drawn_by_visits_were_visited(chance: float) -> None:
+    """Float32 shares whose sum is not quite 1, with none at both ends."""
+    selfplay = make("puct", "othello_6x6").selfplay
+    visits = np.random.default_rng(0).integers(0, 50, (8, 37)).astype(np.float32)
+    visits[:, [0, -1]] = 0.0
+
+    class Stub:
+        def random(self, shape: tuple[int, ...]) -> np.ndarray:
+            return np.full(shape, chance)
+
+    drawn = selfplay._drawn(visits / visits.sum(axis=1, keepdims=True), np.zeros(8), Stub())  # pyright: ignore
+    assert (visits[np.arange(8), drawn] > 0).all()
 
 
 def test_every_position_is_learnt_from_as_often_as_asked() -> None:
@@ -131,7 +153,7 @@ def test_other_games_and_networks() -> None:
         metrics = make(name=name, learning_starts=0, moves=45, games=2).iterate()
         assert metrics["selfplay/games"] >= 2
         assert metrics["loss/policy"] > 0
-    with pytest.raises(ValueError, match="lstm has memory, and a position says it all: --backbone board"):
+    with pytest.raises(ValueError, match="lstm has memory, and a position says it all: choose board"):
         PolicyValueNetwork((2, 3, 3), 9, LSTMConfig())
     network = PolicyValueNetwork((2, 6, 7), 7, SMALL).to("meta")
     logits, value = network(torch.zeros(4, 2, 6, 7, device="meta"))
@@ -174,8 +196,9 @@ def test_a_search_alone_solves_tic_tac_toe(rule: Any) -> None:
     """Where nothing is known of any position, it makes no mistake in any of them with 3,000 simulations."""
     known, game = solved(), make_game("tic_tac_toe")
     states = np.stack([np.frombuffer(key, np.int8) for key in known])
-    many = Search(game, SearchConfig(simulations=3_000, rule=rule), len(states)).run(states, uniform)
-    assert mistakes(known, many.action) == 0
+    search = Search(game, SearchConfig(simulations=3_000, rule=rule), 500)
+    found = [search.run(states[first : first + 500], uniform).action for first in range(0, len(states), 500)]
+    assert mistakes(known, np.concatenate(found)) == 0
 
 
 @pytest.mark.slow

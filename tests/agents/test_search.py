@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keel.agents.search import Search, SearchConfig
-from keel.agents.tree_rules import halving_visits
+from keel.agents.tree_rules import halving_visits, puct_edge
 
 from .random_tree import RandomTree
 
@@ -108,6 +108,14 @@ def test_noise_is_mixed_into_the_priors_of_puct() -> None:
     assert search(game, 1, "puct", noise=noise, noise_share=0.0).visits[0].argmax() == game.logits[0].argmax()
 
 
+def test_puct_by_hand() -> None:
+    """16 visits, c 1: 0.5 + 4 x 0.5 / 11 = 0.68, -0.2 + 4 x 0.3 / 6 = 0, and untried its node's value + 4 x 0.2."""
+    prior, visits, total = np.array([0.5, 0.3, 0.2]), np.array([10, 5, 0]), np.array([5.0, -1.0, 0.0])
+    constants = np.array([1.0, 1e9, 0.0, 0.0])
+    assert puct_edge(prior, visits, total, 0.1, constants) == 2  # 0.90
+    assert puct_edge(prior, visits, total, -0.2, constants) == 0  # 0.60
+
+
 def test_sequential_halving_shares_the_simulations() -> None:
     """16 simulations of 4: two rounds of 8, so twice for each of four, then four times for each of two."""
     assert halving_visits(4, 16).tolist() == [0] * 4 + [1] * 4 + [2, 2, 3, 3, 4, 4, 5, 5]
@@ -128,6 +136,8 @@ def test_what_cannot_be_searched_is_refused() -> None:
         search(game, 4, "puct", game.states([0, ended]))
     with pytest.raises(ValueError, match="2 states are to be searched, and there is room for 1"):
         search(game, 4, "puct", game.states([0, 0]), batch=1)
+    with pytest.raises(ValueError, match=r"noise is \(2, 3\): it must be \(1, 3\), a number an action"):
+        search(game, 4, "puct", noise=np.zeros((2, 3)))
     for wrong in (
         {"simulations": 0},
         {"considered": 0},

@@ -63,8 +63,6 @@ def test_random_games_follow_the_rules(name: str) -> None:
         ("connect_four", (7, 49, 343, 2401, 16807, 117649, 823536, 5673234)),
         # OEIS A124004.
         ("othello", (4, 12, 56, 244, 1396, 8200, 55092, 390216, 3005288)),
-        # The slow rules count the same, below.
-        ("breakthrough", (22, 484, 11132)),
     ],
 )
 def test_counts_of_move_sequences_are_the_published_ones(name: str, counts: tuple[int, ...]) -> None:
