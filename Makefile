@@ -37,6 +37,7 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark dqn-memory --output results/benchmarks
 	$(BIN)/keel benchmark memory --output results/benchmarks
 	$(BIN)/keel benchmark transfer --output results/benchmarks
+	$(BIN)/keel benchmark sb3-learning --output results/benchmarks
 	$(BIN)/keel benchmark pretrain-images --output results/benchmarks
 	$(BIN)/keel benchmark pretrain-text --output results/benchmarks
 	$(BIN)/keel benchmark pretrain-series --output results/benchmarks
@@ -46,6 +47,7 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark cooling-baselines --set write true --output results/benchmarks
 	$(BIN)/keel benchmark cooling-held-out --output results/benchmarks
 	$(BIN)/keel benchmark dqn-cooling-held-out --output results/benchmarks
+	$(BIN)/keel benchmark cooling-partial --output results/benchmarks
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
