@@ -73,6 +73,9 @@ def water_colour(celsius: float) -> Colour:
 @cache
 def font(size: int) -> pygame.font.Font:
     pygame.font.init()
+    pygame.register_quit(
+        font.cache_clear
+    )  # another world that is closed may quit pygame, and fonts do not survive that
     matplotlib = importlib.util.find_spec("matplotlib")
     path = Path(matplotlib.origin).parent / FONT if matplotlib and matplotlib.origin else None
     if path is None or not path.exists():

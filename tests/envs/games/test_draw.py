@@ -251,3 +251,16 @@ def test_the_winner_is_whom_the_reward_says(seat: str, monkeypatch: pytest.Monke
     _, reward, *_ = env.step(9)
     assert reward == -1.0
     assert titles(env, monkeypatch) == f"{other} has won  ·  the agent is {agent}"
+
+
+def test_pictures_outlive_another_worlds_quit() -> None:
+    """Gymnasium's own worlds quit pygame when they are closed, and start it again when they are next drawn."""
+    world = BoardGame(game="tic_tac_toe", render_mode="rgb_array")
+    world.reset(seed=0)
+    before = world.render()
+    pygame.init()
+    pygame.quit()
+    np.testing.assert_array_equal(world.render(), before)
+    pygame.quit()
+    pygame.init()
+    np.testing.assert_array_equal(world.render(), before)
