@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from keel.agents.checks import at_least, positive
+from keel.agents.checks import at_least, between, positive
 from keel.agents.tree import (
     GUMBEL,
     PUCT,
@@ -67,8 +67,7 @@ class SearchConfig:
         for name, rule in (("rule", self.rule), ("inside", self.inside)):
             if rule not in RULES:
                 raise ValueError(f"{name} is {rule!r}; 'gumbel' or 'puct' would be right")
-        if not 0.0 <= self.noise_share <= 1.0:
-            raise ValueError(f"noise_share is {self.noise_share}: it must lie in 0 to 1")
+        between(0.0, 1.0, noise_share=self.noise_share)
 
 
 class Found(NamedTuple):

@@ -34,7 +34,48 @@ class Digits(NamedTuple):
     labels: Array
 
 
-class DigitLine(gymnasium.Env[Array, np.int64]):
+class DigitWorld(gymnasium.Env[Array, np.int64]):
+    """What both worlds share: a digit, a line under it, and a place on the line."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 5}  # pyright: ignore
+    actions: ClassVar[int]
+    first_places: ClassVar[range]  # where an episode can start
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self._digits = unseen_digits()
+        self.observation_space: Any = spaces.Box(0, 255, (1, SIDE, SIDE), np.uint8)
+        self.action_space: Any = spaces.Discrete(self.actions)
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
+        super().reset(seed=seed)
+        row = int(self.np_random.integers(len(self._digits.labels)))
+        self._picture, self._digit = self._digits.images[row], int(self._digits.labels[row])
+        self._place = int(self.np_random.integers(self.first_places.start, self.first_places.stop))
+        return self._observe(), {}
+
+    def render(self) -> Any:
+        """The picture larger, [448 448 3] uint8, with the line in grey and the marker in orange."""
+        if self.render_mode is None:
+            return None
+        canvas = np.repeat(self._picture[..., None], 3, axis=2)
+        canvas[LINE_TOP:] = 0
+        canvas[LINE_TOP:, LINE_LEFT : LINE_LEFT + PLACES * PLACE_PIXELS] = LINE_COLOUR
+        canvas[LINE_TOP:, self._columns()] = MARKER_COLOUR
+        return canvas.repeat(PICTURE_ZOOM, axis=0).repeat(PICTURE_ZOOM, axis=1)
+
+    def _observe(self) -> Array:
+        picture = self._picture[None].copy()
+        picture[:, LINE_TOP:] = 0
+        picture[:, LINE_TOP:, self._columns()] = 255
+        return picture
+
+    def _columns(self) -> slice:
+        begin = LINE_LEFT + PLACE_PIXELS * self._place
+        return slice(begin, begin + PLACE_PIXELS)
+
+
+class DigitLine(DigitWorld):
     """Walk to the place on a line of ten that a handwritten digit names, and stop there.
 
     Observation, Box [1 28 28] uint8 (channel, row, column), one picture:
@@ -59,37 +100,16 @@ class DigitLine(gymnasium.Env[Array, np.int64]):
     Source: LeCun, Cortes and Burges (1998), the MNIST database of handwritten digits.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 5}  # pyright: ignore
-
-    def __init__(self, render_mode: str | None = None) -> None:
-        self._digits = unseen_digits()
-        self.observation_space: Any = spaces.Box(0, 255, (1, SIDE, SIDE), np.uint8)
-        self.action_space: Any = spaces.Discrete(3)
-        self.render_mode = render_mode
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        super().reset(seed=seed)
-        row = int(self.np_random.integers(len(self._digits.labels)))
-        self._picture = self._digits.images[row]
-        self._target = int(self._digits.labels[row])
-        self._place = int(self.np_random.integers(PLACES))
-        return self._observe(), {}
+    actions, first_places = 3, range(PLACES)
 
     def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         if action == STOP:
-            return self._observe(), float(self._place == self._target), True, False, {}
+            return self._observe(), float(self._place == self._digit), True, False, {}
         self._place = min(max(self._place + (1 if action == RIGHT else -1), 0), PLACES - 1)
         return self._observe(), STEP_REWARD, False, False, {}
 
-    def render(self) -> Any:
-        """The picture larger, [448 448 3] uint8, with the line in grey and the marker in orange."""
-        return None if self.render_mode is None else picture_of(self._picture, self._place)
 
-    def _observe(self) -> Array:
-        return observation_of(self._picture, self._place)
-
-
-class DigitSort(gymnasium.Env[Array, np.int64]):
+class DigitSort(DigitWorld):
     """Carry a parcel to the end of the line that its handwritten digit names: 0 to 4 to the left, 5 to 9 to the right.
 
     Observation, Box [1 28 28] uint8: that of `DigitLine`.
@@ -108,54 +128,14 @@ class DigitSort(gymnasium.Env[Array, np.int64]):
     Source: LeCun, Cortes and Burges (1998), the MNIST database of handwritten digits.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 5}  # pyright: ignore
-
-    def __init__(self, render_mode: str | None = None) -> None:
-        self._digits = unseen_digits()
-        self.observation_space: Any = spaces.Box(0, 255, (1, SIDE, SIDE), np.uint8)
-        self.action_space: Any = spaces.Discrete(2)
-        self.render_mode = render_mode
-
-    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> tuple[Array, dict[str, Any]]:
-        super().reset(seed=seed)
-        row = int(self.np_random.integers(len(self._digits.labels)))
-        self._picture = self._digits.images[row]
-        self._goal = 0 if self._digits.labels[row] < PLACES // 2 else PLACES - 1
-        self._place = int(self.np_random.integers(3, PLACES - 3))
-        return observation_of(self._picture, self._place), {}
+    actions, first_places = 2, range(3, PLACES - 3)
 
     def step(self, action: np.int64) -> tuple[Array, float, bool, bool, dict[str, Any]]:
         self._place += 1 if action == RIGHT else -1
         arrived = self._place in (0, PLACES - 1)
-        reward = (1.0 if self._place == self._goal else -1.0) if arrived else 0.0
-        return observation_of(self._picture, self._place), reward + STEP_REWARD, arrived, False, {}
-
-    def render(self) -> Any:
-        """The picture larger, [448 448 3] uint8, with the line in grey and the marker in orange."""
-        return None if self.render_mode is None else picture_of(self._picture, self._place)
-
-
-def observation_of(picture: Array, place: int) -> Array:
-    """The digit with the line under it, [1 28 28] uint8."""
-    observation = picture[None].copy()
-    observation[:, LINE_TOP:] = 0
-    observation[:, LINE_TOP:, columns(place)] = 255
-    return observation
-
-
-def picture_of(picture: Array, place: int) -> Array:
-    """What a person sees, [448 448 3] uint8."""
-    canvas = np.repeat(picture[..., None], 3, axis=2)
-    canvas[LINE_TOP:] = 0
-    canvas[LINE_TOP:, LINE_LEFT : LINE_LEFT + PLACES * PLACE_PIXELS] = LINE_COLOUR
-    canvas[LINE_TOP:, columns(place)] = MARKER_COLOUR
-    return canvas.repeat(PICTURE_ZOOM, axis=0).repeat(PICTURE_ZOOM, axis=1)
-
-
-def columns(place: int) -> slice:
-    """The columns of the marker."""
-    begin = LINE_LEFT + PLACE_PIXELS * place
-    return slice(begin, begin + PLACE_PIXELS)
+        right = (self._place == 0) == (self._digit < PLACES // 2)
+        reward = (1.0 if right else -1.0) if arrived else 0.0
+        return self._observe(), reward + STEP_REWARD, arrived, False, {}
 
 
 @functools.cache

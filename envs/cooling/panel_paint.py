@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from collections.abc import Sequence
-from functools import cache, lru_cache
 from itertools import pairwise
-from pathlib import Path
 
 import numpy as np
 import pygame
 
+from keel.envs.fonts import fitted, font, rendered
 from keel.envs.protocol import Array
 
 Colour = tuple[int, int, int]
@@ -35,8 +33,6 @@ ORANGE: Colour = (245, 146, 62)
 RED: Colour = (240, 84, 84)
 
 SMALL, MEDIUM, LARGE = 13, 16, 20  # pixels
-FONT = "mpl-data/fonts/ttf/DejaVuSans.ttf"  # comes with matplotlib, so that a picture looks the same everywhere
-DEFAULT_FONT_SCALE = 1.4  # pygame's own font is drawn smaller than its size says
 
 # Inlet temperatures, degC: from, to, and the colours there. Below the recommended range, comfortable, warm but
 # recommended, allowable, too hot (ASHRAE TC 9.9, class A1).
@@ -68,35 +64,6 @@ def water_colour(celsius: float) -> Colour:
     """Of water in a pipe: blue at 8 degC, lilac at 22, orange at 36."""
     cold, mild, warm = (64, 146, 222), (142, 124, 190), (226, 132, 72)
     return mix(cold, mild, (celsius - 8.0) / 14.0) if celsius < 22.0 else mix(mild, warm, (celsius - 22.0) / 14.0)
-
-
-@cache
-def font(size: int) -> pygame.font.Font:
-    pygame.font.init()
-    pygame.register_quit(
-        font.cache_clear
-    )  # another world that is closed may quit pygame, and fonts do not survive that
-    matplotlib = importlib.util.find_spec("matplotlib")
-    path = Path(matplotlib.origin).parent / FONT if matplotlib and matplotlib.origin else None
-    if path is None or not path.exists():
-        return pygame.font.Font(None, round(DEFAULT_FONT_SCALE * size))
-    return pygame.font.Font(path, size)
-
-
-@lru_cache(4096)
-def rendered(words: str, size: int, colour: Colour) -> pygame.Surface:
-    """Words as a picture; most of them come again in the next frame."""
-    return font(size).render(words, True, colour)
-
-
-@lru_cache(1024)
-def fitted(words: str, size: int, width: int) -> str:
-    """The words, or as much of their beginning as is `width` pixels wide."""
-    if font(size).size(words)[0] <= width:
-        return words
-    while words and font(size).size(words + "…")[0] > width:
-        words = words[:-1]
-    return words.rstrip() + "…"
 
 
 class Pen:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pygame
 
-from keel.envs.cooling.panel_paint import fitted, font
+from keel.envs.fonts import fitted, font
 from keel.envs.games.draw_layout import Layout, cell_of, frame_size, layout
 from keel.envs.games.draw_pieces import (
     BLACK,

@@ -15,8 +15,9 @@ from keel.envs.cooling.env import DataCenterCooling
 from keel.envs.cooling.panel import Panel
 from keel.envs.cooling.panel_alarms import CRITICAL, NOTICE, WARNING, alarms, minutes_to_limit
 from keel.envs.cooling.panel_history import History, View, day_ratio, reference_cooling_kilowatts
-from keel.envs.cooling.panel_paint import Colour, Pen, envelope_colour, fitted
+from keel.envs.cooling.panel_paint import Colour, Pen, envelope_colour
 from keel.envs.cooling.panel_words import amount, date, mode_name, moment, place_name, span, sparks
+from keel.envs.fonts import fitted
 from keel.envs.protocol import Array
 
 SIZE = (1280, 720)
