@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keel.runners.formats import format_value
 from keel.runners.run import Run
 from keel.runners.settings_sb3 import SB3_AGENTS
 
@@ -208,7 +209,7 @@ def what_next(result: Any) -> str:
         return f"stopped at step {result.global_step:,} and saved the weights: keel evaluate {path} --checkpoint last"
     if result.stopped_by is not None:
         return f"stopped at step {result.global_step:,} and saved; continue with: keel resume {path}"
-    best = "none" if result.best_return is None else f"{result.best_return:.1f}"
+    best = "none" if result.best_return is None else format_value(result.best_return)
     lines = [f"{result.global_step:,} steps in {result.training_seconds:.1f} s of training; best evaluation {best}"]
     left = {"report": path / "report.html", "curve": path / "learning_curve.png"}
     lines += [f"  {what:<8} {file}" for what, file in left.items() if file.exists()]
@@ -226,9 +227,10 @@ def _evaluated(summary: dict[str, Any]) -> str:
     episodes = (
         f"the {summary['episodes']} parts of a year" if summary["year"] else f"{summary['episodes']} greedy episodes"
     )
+    low, high = format_value(summary["min"]), format_value(summary["max"])
     lines = [
-        f"{who}: mean return {summary['mean']:.1f} ± {summary['std']:.1f} over {episodes}",
-        f"  from {summary['min']:.1f} to {summary['max']:.1f}, {summary['length_mean']:.0f} steps long on average",
+        f"{who}: mean return {format_value(summary['mean'])} ± {format_value(summary['std'])} over {episodes}",
+        f"  from {low} to {high}, {summary['length_mean']:.0f} steps long on average",
     ]
     peaks = summary.get("world_peaks", {})
     lines += [

@@ -14,6 +14,7 @@ from typing import Any
 from keel.envs.errors import KeelError
 from keel.runners import figures, page
 from keel.runners.files import write_text
+from keel.runners.formats import format_value
 from keel.runners.run import Run
 from keel.runners.seed_statistics import Band, Curve, band, curve, smoothed, summary
 
@@ -300,8 +301,8 @@ def _run_table(groups: Sequence[Group], outcomes: Mapping[Path, Outcome]) -> str
                     run.name,
                     str(run.config["seed"]),
                     run.status()["state"],
-                    _number(outcome.best_eval_return, "{:,.1f}"),
-                    _number(outcome.final_train_return, "{:,.1f}"),
+                    _return(outcome.best_eval_return),
+                    _return(outcome.final_train_return),
                     f"{outcome.steps:,}",
                     _number(outcome.training_seconds, "{:,.1f}"),
                 ]
@@ -335,6 +336,10 @@ def _number(value: float | None, pattern: str) -> str:
     return "–" if value is None else pattern.format(value)
 
 
+def _return(value: float | None) -> str:
+    return "–" if value is None else format_value(value)
+
+
 def _mean(values: Mapping[str, Any] | None, pattern: str) -> str:
     return "–" if values is None else pattern.format(values["mean"])
 
@@ -342,14 +347,14 @@ def _mean(values: Mapping[str, Any] | None, pattern: str) -> str:
 def _mean_and_std(values: Mapping[str, Any] | None) -> str:
     if values is None:
         return "–"
-    return f"{values['mean']:,.1f}" + (f" ± {values['std']:,.1f}" if values["std"] is not None else "")
+    return format_value(values["mean"]) + (f" ± {format_value(values['std'])}" if values["std"] is not None else "")
 
 
 def _robust(values: Mapping[str, Any] | None) -> str:
     if values is None or values["interval"] is None:
         return "–"
     low, high = values["interval"]
-    return f"{values['interquartile_mean']:,.1f} [{low:,.1f}, {high:,.1f}]"
+    return f"{format_value(values['interquartile_mean'])} [{format_value(low)}, {format_value(high)}]"
 
 
 def _file_name(env: str) -> str:

@@ -17,6 +17,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from keel.runners.formats import format_value
 from keel.runners.run import Run
 
 LIVE_SECONDS = 0.25  # between two frames: smooth to the eye, and below a hundredth of the training time
@@ -170,12 +171,6 @@ def sparkline(values: Sequence[float], width: int) -> str:
     low, high = min(means), max(means)
     scale = (len(SPARKS) - 1) / (high - low) if high > low else 0.0
     return "".join(SPARKS[round((mean - low) * scale)] for mean in means)
-
-
-def format_value(value: float) -> str:
-    """A number as short as can be read: 12,345 or 187.3 or 0.96."""
-    digits = 0 if abs(value) >= 1000 else 1 if abs(value) >= 10 else 2
-    return f"{value:,.{digits}f}"
 
 
 def format_seconds(seconds: float) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from keel.runners import figures, page
 from keel.runners.files import write_text
+from keel.runners.formats import format_value
 from keel.runners.run import RUNS, Run
 from keel.runners.seed_statistics import curve, smoothed
 
@@ -56,7 +57,8 @@ def write_report(run: Run, *, evaluation: Mapping[str, Any], video: Path | None,
 
 
 def _tiles(run: Run, rows: Sequence[Mapping[str, Any]], returns: Sequence[float]) -> str:
-    values = {f"mean return over {len(returns)} episode{'s' * (len(returns) != 1)}": f"{np.mean(returns):,.1f}"}
+    name = f"mean return over {len(returns)} episode{'s' * (len(returns) != 1)}"
+    values = {name: format_value(float(np.mean(returns)))}
     values["environment steps"] = f"{max((row['global_step'] for row in rows), default=0):,}"
     timing = run.timing()
     if timing and (seconds := timing[-1].get("training_seconds")):

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 from rich.text import Text
 
-from keel.runners.console import PLAIN_SECONDS, Console, format_seconds, format_value, sparkline
+from keel.runners.console import PLAIN_SECONDS, Console, format_seconds, sparkline
+from keel.runners.formats import format_value
 from keel.runners.run import Run
 
 
