@@ -1,6 +1,7 @@
 """Tree search for board games, many games at a time: what a network thinks of a position, made better by looking ahead.
 
-The search knows neither game nor network: it is given the rules (`Game`) and a function that judges positions.
+The search knows neither game nor network: it is given the rules (`Game`) and a function that judges positions
+(`evaluators.py`).
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ from keel.envs.protocol import Array
 
 RULES = {"puct": PUCT, "gumbel": GUMBEL}
 
-# Planes [n C H W] float32 to logits [n A] and the values [n], -1 to 1, of the player who is to move.
+# States [n S] that have not ended to logits [n A] and the values [n], -1 to 1, of the player who is to move.
 Evaluate: TypeAlias = Callable[[Array], tuple[Array, Array]]
 
 
@@ -126,7 +127,7 @@ class Search:
         legal = self.game.legal(states)
         if not legal.any(axis=1).all():
             raise ValueError(f"state {int(np.argmin(legal.any(axis=1)))} has no legal action: the game has ended there")
-        logits, value = evaluate(self.game.observe(states))
+        logits, value = evaluate(states)
         plant(tree, states, legal, logits, value)
         rule, inside = RULES[self.config.rule], RULES[self.config.inside]
         if noise is None:
@@ -156,6 +157,18 @@ class Search:
             carry_up(tree, leaf)
         return self._found(tree, rule, value)
 
+    def variation(self, row: int, action: int) -> list[int]:
+        """Of the last run's tree `row`: `action` at its root, and on from there the moves that were looked at most."""
+        tree, node, moves = self._tree, ROOT, []
+        edge = int(np.flatnonzero(tree.action[row, ROOT, : tree.edges[row, ROOT]] == action)[0])
+        while tree.visits[row, node, edge] > 0:
+            moves.append(int(tree.action[row, node, edge]))
+            node = int(tree.child[row, node, edge])
+            if tree.edges[row, node] == 0:
+                break
+            edge = int(np.argmax(tree.visits[row, node, : tree.edges[row, node]]))
+        return moves
+
     def _grow(self, tree: Tree, growing: int, leaf: Array, evaluate: Evaluate) -> None:
         """Play the chosen moves, judge the positions in which the game goes on, and hang them into the trees."""
         before, moves, after = self._before[:growing], self._moves[:growing], self._after[:growing]
@@ -166,10 +179,10 @@ class Search:
             going = np.flatnonzero(~ended)
             at = np.cumsum(~ended) - 1
             if len(going):
-                logits, value[going] = evaluate(self.game.observe(after[going]))
+                logits, value[going] = evaluate(after[going])
         else:
             at = self._indices[:growing]
-            logits, value[:] = evaluate(self.game.observe(after))
+            logits, value[:] = evaluate(after)
         grow(tree, self._rows[:growing], leaf, after, legal, ended, value, logits, at)
 
     def _found(self, tree: Tree, rule: int, network_value: Array) -> Found:

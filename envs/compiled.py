@@ -64,5 +64,6 @@ _CACHE = _prepare_cache()
 
 
 def kernel(function: Function) -> Function:
-    """Compile a function of numbers and arrays; division by zero gives inf or nan as in numpy, rounding is IEEE's."""
-    return numba.njit(cache=_CACHE, error_model="numpy")(function)  # pyright: ignore[reportReturnType]
+    """Compile a function of numbers and arrays; division by zero gives inf or nan as in numpy, rounding is IEEE's.
+    Threads run side by side in it."""
+    return numba.njit(cache=_CACHE, error_model="numpy", nogil=True)(function)  # pyright: ignore[reportReturnType]

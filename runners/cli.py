@@ -14,6 +14,8 @@ COMMANDS = {
     "resume": ("commands:resume", "continue a stopped run exactly where it was"),
     "evaluate": ("commands:evaluate", "greedy episodes on unseen seeds: mean, spread, extremes"),
     "watch": ("commands:watch", "see the agent act: a window, or a video where there is no display"),
+    "play": ("play:main", "play a board game against an agent, in a window"),
+    "arena": ("arena:main", "let players of a board game meet: who is how strong, with intervals"),
     "compare": ("commands:compare", "runs side by side: curves with seed bands, a table, one HTML page"),
     "sync": ("commands:sync", "send runs to Weights & Biases"),
     "envs": ("commands:envs", "the worlds that can be trained on"),
@@ -26,13 +28,14 @@ AGENTS = {
     "rainbow": "train_dqn:main_rainbow",
     "pqn": "train_dqn:main_pqn",
     "r2d2": "train_dqn:main_r2d2",
+    "alphazero": "train_alphazero:main",
     "sb3-sac": "train_sb3:main_sac",
     "sb3-td3": "train_sb3:main_td3",
     "sb3-a2c": "train_sb3:main_a2c",
     "sb3-ppo": "train_sb3:main_ppo",
     "sb3-dqn": "train_sb3:main_dqn",
 }
-DRAWING = {*AGENTS.values(), COMMANDS["watch"][0]}
+DRAWING = {*AGENTS.values(), COMMANDS["watch"][0], COMMANDS["play"][0]}
 
 USAGE = """usage: keel COMMAND …
 

@@ -52,12 +52,9 @@ class RandomTree:
         value[:] = np.nan_to_num(self.outcome[numbers])
         legal[:] = self.children[numbers] >= 0
 
-    def observe(self, states):
-        return self.number(states).astype(np.float32)[:, None, None, None]
-
-    def evaluate(self, planes):
+    def evaluate(self, states):
         """The network: logits and values drawn with the tree."""
-        numbers = planes[:, 0, 0, 0].astype(np.int64)
+        numbers = self.number(states)
         assert np.isnan(self.outcome[numbers]).all(), "an ended position was given to the network"
         return self.logits[numbers], self.guess[numbers]
 

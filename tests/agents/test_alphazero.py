@@ -35,8 +35,8 @@ def make(rule: Any = "gumbel", name: str = "tic_tac_toe", iterations: int = 10, 
     )
 
 
-def uniform(planes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((len(planes), 9), np.float32), np.zeros(len(planes), np.float32)
+def uniform(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((len(states), 9), np.float32), np.zeros(len(states), np.float32)
 
 
 def test_the_policys_loss_is_cross_entropy_over_legal_moves() -> None:

@@ -1,0 +1,124 @@
+"""What judges positions for a search: a network by torch or by ONNX Runtime, or games played to their end by lot."""
+
+from __future__ import annotations
+
+import copy
+import io
+import threading
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from keel.envs.games.game import Game
+from keel.envs.games.opponents import play
+from keel.envs.protocol import Array
+from keel.envs.seeding import generator
+
+PLANES, LOGITS, VALUE = "planes", "logits", "value"
+OPSET = 17
+
+
+class TorchEvaluator:
+    """The network itself, on whatever device it is; it follows the network as that learns."""
+
+    def __init__(self, game: Game, network: nn.Module, device: torch.device) -> None:
+        self._game, self._network, self._device = game, network, device
+
+    @torch.no_grad()
+    def __call__(self, states: Array) -> tuple[Array, Array]:
+        logits, value = self._network(torch.from_numpy(self._game.observe(states)).to(self._device))
+        return logits.cpu().numpy(), value.cpu().numpy()
+
+
+class OnnxEvaluator:
+    """The network as ONNX Runtime computes it, on one thread of the CPU: for small batches several times torch's speed.
+
+    Calls from several threads run side by side. `refresh` takes over the weights of a network that has learnt since.
+
+    Raises:
+        ImportError: onnx or onnxruntime is not installed.
+    """
+
+    def __init__(self, game: Game, network: nn.Module) -> None:
+        import onnx
+        import onnxruntime
+
+        self._game = game
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        self._make = lambda model: onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        self._model = onnx.load_from_string(exported(network, (game.planes, game.height, game.width)))
+        self._weights = {tensor.name: tensor for tensor in self._model.graph.initializer}
+        self.refresh(network)
+
+    def refresh(self, network: nn.Module) -> None:
+        """Take over the weights of `network`, whose graph is the one that was given first."""
+        for name, weight in network.state_dict().items():
+            self._weights[name].raw_data = weight.detach().cpu().contiguous().numpy().tobytes()
+        self._session: Any = self._make(self._model.SerializeToString())
+
+    def __call__(self, states: Array) -> tuple[Array, Array]:
+        logits, value = self._session.run([LOGITS, VALUE], {PLANES: self._game.observe(states)})
+        return logits, value
+
+
+def exported(network: nn.Module, planes: tuple[int, int, int]) -> bytes:
+    """The network as an ONNX model for any number of positions, its weights under their own names."""
+    network = copy.deepcopy(network).cpu().eval()
+    file = io.BytesIO()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that this exporter, twenty times as fast as the newer one, is the older one
+        torch.onnx.export(
+            network,
+            (torch.zeros(2, *planes),),
+            file,
+            dynamo=False,
+            do_constant_folding=False,  # it would fold weights away
+            opset_version=OPSET,
+            input_names=[PLANES],
+            output_names=[LOGITS, VALUE],
+            dynamic_axes={name: {0: "n"} for name in (PLANES, LOGITS, VALUE)},
+        )
+    return file.getvalue()
+
+
+def network_evaluator(game: Game, network: nn.Module, device: torch.device) -> TorchEvaluator | OnnxEvaluator:
+    """ONNX Runtime's where the network is on the CPU and it is installed, else torch's."""
+    if device.type == "cpu":
+        try:
+            return OnnxEvaluator(game, network)
+        except ImportError:
+            pass
+    return TorchEvaluator(game, network, device)
+
+
+class RolloutEvaluator:
+    """No network: every legal move looks the same, and a position is worth what one game by lot from it ends with.
+
+    With it a search is the classic Monte Carlo tree search. All chance is a function of `seed` and of the number of
+    the call.
+    """
+
+    def __init__(self, game: Game, seed: int) -> None:
+        self._game, self._seed, self._calls = game, seed, 0
+        self._lock = threading.Lock()
+
+    def __call__(self, states: Array) -> tuple[Array, Array]:
+        with self._lock:
+            self._calls += 1
+            chance = generator(self._seed, "rollouts", self._calls)
+        game, logits = self._game, np.zeros((len(states), self._game.actions), np.float32)
+        result, rows, sign = np.zeros(len(states), np.float32), np.arange(len(states)), 1.0
+        legal = game.legal(states)
+        while len(rows):
+            draw = chance.random(legal.shape, dtype=np.float32) * legal
+            played = play(game, states, draw.argmax(axis=1))
+            sign = -sign
+            over = played.ended
+            result[rows[over]] = sign * played.value[over]
+            rows, states, legal = rows[~over], played.after[~over], played.legal[~over]
+        return logits, result
