@@ -6,7 +6,7 @@ import copy
 import io
 import threading
 import warnings
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import torch
@@ -22,10 +22,14 @@ OPSET = 17
 
 
 class TorchEvaluator:
-    """The network itself, on whatever device it is; it follows the network as that learns."""
+    """A copy of the network, on whatever device it is. `refresh` takes over the weights of one that has learnt since."""
 
     def __init__(self, game: Game, network: nn.Module, device: torch.device) -> None:
-        self._game, self._network, self._device = game, network, device
+        self._game, self._device = game, device
+        self._network = copy.deepcopy(network).to(device).eval()
+
+    def refresh(self, network: nn.Module) -> None:
+        self._network.load_state_dict(network.state_dict())
 
     @torch.no_grad()
     def __call__(self, states: Array) -> tuple[Array, Array]:
@@ -67,8 +71,10 @@ class OnnxEvaluator:
 
 
 def exported(network: nn.Module, planes: tuple[int, int, int]) -> bytes:
-    """The network as an ONNX model for any number of positions, its weights under their own names."""
+    """The network's graph as an ONNX model for any number of positions; weights have their names but no values yet."""
     network = copy.deepcopy(network).cpu().eval()
+    for number, weight in enumerate(network.state_dict().values()):
+        weight.fill_(number)  # equal ones, such as biases that are still zero, would become one in the model
     file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that this exporter, twenty times as fast as the newer one, is the older one
@@ -86,7 +92,10 @@ def exported(network: nn.Module, planes: tuple[int, int, int]) -> bytes:
     return file.getvalue()
 
 
-def network_evaluator(game: Game, network: nn.Module, device: torch.device) -> TorchEvaluator | OnnxEvaluator:
+NetworkEvaluator: TypeAlias = TorchEvaluator | OnnxEvaluator
+
+
+def network_evaluator(game: Game, network: nn.Module, device: torch.device) -> NetworkEvaluator:
     """ONNX Runtime's where the network is on the CPU and it is installed, else torch's."""
     if device.type == "cpu":
         try:

@@ -22,6 +22,7 @@ from keel.runners import checkpoint
 from keel.runners.pretrain_settings import refuse_pretraining
 from keel.runners.pretrained import transfer_of
 from keel.runners.run import Run
+from keel.runners.selfplay_settings import refuse_selfplay
 from keel.runners.settings import Settings
 
 
@@ -163,6 +164,7 @@ def load_policy(
         CheckpointError: there is no such checkpoint, it is damaged, or it is not of this run's agent and world.
     """
     refuse_pretraining(run.config)
+    refuse_selfplay(run.config)
     settings = settings or Settings.from_json(run.config, str(run.path / "config.json"))
     saved = checkpoint.load(checkpoint.resolve(run.path, which), agent=settings.agent)
     if saved.about.get("env") != settings.env:

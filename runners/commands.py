@@ -17,6 +17,7 @@ from keel.runners.settings_sb3 import SB3_AGENTS
 if TYPE_CHECKING:
     from keel.runners.subjects import Subject
 
+SELFPLAY_AGENT = "alphazero"  # whose runs are no agents in worlds
 EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped a training
 
 
@@ -59,6 +60,10 @@ def resume(arguments: list[str]) -> int:
         from keel.runners.pretrain import resume_command
 
         return resume_command(run, options.total_steps, as_json=options.json)
+    if run.config.get("agent") == SELFPLAY_AGENT:
+        from keel.runners.train_alphazero import resume_command as resume_selfplay
+
+        return resume_selfplay(run, options.total_steps, as_json=options.json)
     result = resume_run(run, options.total_steps, console=console)
     print(json.dumps(_result(result)) if options.json else what_next(result))
     return EXIT_CODES[result.stopped_by]

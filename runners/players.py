@@ -8,6 +8,7 @@ from typing import Literal
 from keel.agents.evaluators import RolloutEvaluator, network_evaluator
 from keel.agents.players import Player, ScriptedPlayer, SearchPlayer
 from keel.agents.search import SearchConfig
+from keel.envs.errors import closest
 from keel.envs.games.game import Game
 from keel.envs.games.opponents import OPPONENTS
 from keel.runners.agents import pick_device
@@ -56,6 +57,20 @@ def run_player(
     network = load_network(run, settings, game, checkpoint, pick_device(device))
     name = run.name if simulations is None else f"{run.name}:{simulations}"
     return SearchPlayer(name, game, network_evaluator(game, network, pick_device(device)), config)
+
+
+def check_opponent(words: str) -> None:
+    """Raises: ValueError where `words` mean nobody who plays without having learnt."""
+    name, _, number = words.partition(":")
+    if words in OPPONENTS:
+        return
+    if name != ROLLOUTS:
+        known = (*OPPONENTS, ROLLOUTS)
+        raise ValueError(
+            f"the opponent is {words!r}{closest(name, known)}; it must be one of {', '.join(OPPONENTS)} or "
+            f"{ROLLOUTS}:SIMULATIONS"
+        )
+    _simulations(number, words)
 
 
 def _simulations(text: str, words: str) -> int:

@@ -128,11 +128,11 @@ def _result(run: Run, evaluation: Mapping[str, Any], returns: Sequence[float], v
     halves = [dict(half) for half in np.array_split(np.array(list(values.items()), dtype=object), 2)]
     numbers = "".join(f"<section>{page.facts(half)}</section>" for half in halves)
     return (
-        f'<div class="pair">{_film(run, video)}{picture}</div>{page.card(f"""<div class="columns">{numbers}</div>""")}'
+        f'<div class="pair">{film_card(run, video)}{picture}</div>{page.card(f"""<div class="columns">{numbers}</div>""")}'
     )
 
 
-def _film(run: Run, video: Path) -> str:
+def film_card(run: Run, video: Path) -> str:
     """The film by its path from the page, so that the run's folder can be moved as a whole."""
     source = page.text(quote(Path(os.path.relpath(video, run.path)).as_posix()))
     if video.suffix.lower() == ".gif":

@@ -114,9 +114,14 @@ def last_snapshot(run: Run, agent: str) -> checkpoint.Checkpoint:
         raise KeelError(f"{run.name} cannot be resumed: {error}") from error
 
 
-def check_unchanged(run: Run, saved: checkpoint.Checkpoint) -> None:
-    """Raises: KeelError where config.json was edited after the snapshot; names each field."""
-    before, now = flat(saved.about["settings"]), flat(fixed_settings(run.config))
+def check_unchanged(
+    run: Run, saved: checkpoint.Checkpoint, fixed: Callable[[Mapping[str, Any]], dict[str, Any]] = fixed_settings
+) -> None:
+    """Raises: KeelError where config.json was edited after the snapshot; names each field.
+
+    Args: fixed: of the settings, what must stay as it was.
+    """
+    before, now = flat(saved.about["settings"]), flat(fixed(run.config))
     changed = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
         for name in before | now

@@ -23,6 +23,7 @@ class Game(Protocol):
     most_legal: int  # L, of the actions of any state
     most_moves: int  # no game is longer
     state_size: int  # S
+    compiled: bool  # whether the rules let threads run side by side; those that are Python do not
     # Every way to turn or mirror the board that the rules do not notice, the first of which changes nothing: symmetry k
     # puts plane cell `cell_symmetries[k, i]` on cell i (cells row by row), and action `action_symmetries[k, a]` on a.
     cell_symmetries: Array  # [K H*W] int64

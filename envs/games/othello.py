@@ -149,6 +149,7 @@ class Othello:
     """
 
     planes = 2
+    compiled = True
 
     def __init__(self, name: str, size: int) -> None:
         self.name = name

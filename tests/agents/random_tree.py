@@ -9,6 +9,7 @@ class RandomTree:
     """The rules of `Game` over a tree drawn by chance. Its state is the number of the position, in four bytes."""
 
     height, width, planes, state_size = 1, 4, 1, 4
+    compiled = False
 
     def __init__(self, seed: int, actions: int = 3, depth: int = 4, all_legal: bool = False) -> None:
         self.actions = self.most_legal = actions

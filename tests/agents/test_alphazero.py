@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from typing import Any
 
@@ -9,150 +10,98 @@ import numpy as np
 import pytest
 import torch
 
+from keel.agents.agent import Metrics
 from keel.agents.alphazero import AlphaZero, AlphaZeroConfig, entropy, policy_loss
-from keel.agents.positions import Positions, Window
+from keel.agents.evaluators import TorchEvaluator
 from keel.agents.search import Search, SearchConfig
-from keel.agents.selfplay import SelfPlay
+from keel.agents.selfplay import SelfPlay, SelfPlayConfig
 from keel.envs.games.games import make_game
-from keel.envs.games.opponents import play
 from keel.networks.backbone import BoardConfig, LSTMConfig
 from keel.networks.policy_value import PolicyValueNetwork
 
+from .tic_tac_toe import mistakes, solved
+
 CPU = torch.device("cpu")
 SMALL = BoardConfig(blocks=1, channels=8, squeeze=4, features=16)
+FEW = SelfPlayConfig(games=8, moves=6, random_moves=0)
 
 
-def make(rule: Any = "gumbel", name: str = "tic_tac_toe", iterations: int = 10, **changes: Any) -> AlphaZero:
-    common = {"games": 8, "moves": 6, "window": 500, "learning_starts": 20, "batch_size": 32}
-    return AlphaZero(
-        make_game(name),
-        iterations=iterations,
-        config=AlphaZeroConfig(**(common | changes)),
-        search=SearchConfig(simulations=8, rule=rule),
-        backbone=SMALL,
-        seed=3,
-        device=CPU,
-    )
+class Pair:
+    """A learner, and one actor that plays with its network."""
 
+    def __init__(self, rule: Any = "gumbel", name: str = "tic_tac_toe", **changes: Any) -> None:
+        common = {"selfplay": FEW, "window": 500, "learning_starts": 20, "batch_size": 32}
+        config = AlphaZeroConfig(search=SearchConfig(simulations=8, rule=rule), **(common | changes))
+        game = make_game(name)
+        self.learner = AlphaZero(game, config=config, backbone=SMALL, seed=3, device=CPU)
+        self.selfplay = SelfPlay(game, config.selfplay, config.search, 3)
 
-def uniform(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return np.zeros((len(states), 9), np.float32), np.zeros(len(states), np.float32)
+    def iterate(self) -> Metrics:
+        evaluate = TorchEvaluator(self.learner.game, self.learner.network, CPU)
+        metrics = self.learner.learn(0.0)
+        played = [self.selfplay.step(evaluate) for _ in range(self.selfplay.config.moves)]
+        return metrics | self.learner.take(played)
 
 
 def test_the_policys_loss_is_cross_entropy_over_legal_moves() -> None:
-    """Two legal moves with logits 0 and ln 3 have chances 1/4 and 3/4; the third would have the most."""
-    logits = torch.tensor([[0.0, math.log(3.0), 50.0]])
-    target, legal = torch.tensor([[0.5, 0.5, 0.0]]), torch.tensor([[True, True, False]])
-    assert policy_loss(logits, target, legal).item() == pytest.approx(-0.5 * math.log(0.25) - 0.5 * math.log(0.75))
-    assert entropy(target).item() == pytest.approx(math.log(2.0))
-
-
-@pytest.mark.parametrize("rule", ["gumbel", "puct"])
-def test_positions_are_those_of_games_that_were_played(rule: Any) -> None:
-    """Each position follows from the one before by one move, and the outcome is seen by who is to move."""
-    game = make_game("tic_tac_toe")
-    selfplay = SelfPlay(game, SearchConfig(simulations=6, rule=rule), 5, 0, opening_moves=9, dirichlet=1.0)
-    games, results = [], set()
-    for _ in range(30):
-        positions, count = selfplay.step(uniform)
-        starts = np.flatnonzero((positions.states == 0).all(axis=1))
-        assert len(starts) == count
-        games += [Positions(*(np.split(part, starts[1:])[i] for part in positions)) for i in range(count)]
-    for one in games:
-        stones = (one.states != 0).sum(axis=1)
-        assert stones.tolist() == list(range(len(stones)))
-        for before, after in zip(one.states[:-1], one.states[1:], strict=True):
-            assert ((before != -after).sum(), after[before != -after].tolist()) == (1, [-1])
-        legal = np.flatnonzero(game.legal(one.states[-1:])[0])
-        last = play(game, one.states[-1:].repeat(len(legal), axis=0), legal)
-        possible = {float(-value) for value, ended in zip(last.value, last.ended, strict=True) if ended}
-        assert float(one.outcome[-1]) in possible
-        signs = (-1.0) ** np.arange(len(stones))[::-1]
-        np.testing.assert_array_equal(one.outcome, one.outcome[-1] * signs)
-        np.testing.assert_allclose(one.policy.sum(axis=1), 1.0, atol=1e-5)
-        assert not one.policy[~game.legal(one.states)].any()
-        results.add(float(one.outcome[0]))
-    assert len(results) > 1, "games of all kinds"
-
-
-def test_the_window_keeps_the_latest() -> None:
-    game = make_game("tic_tac_toe")
-    window = Window(game, 5)
-    for first in (0, 3, 6):
-        numbers = np.arange(first, first + 3, dtype=np.float32)
-        window.add(Positions(np.zeros((3, 9), np.int8), np.zeros((3, 9), np.float32), numbers, numbers))
-    seen = window.draw(np.random.default_rng(0), 200)[2]
-    assert len(window) == 5
-    assert set(seen.value.tolist()) == {4.0, 5.0, 6.0, 7.0, 8.0}
-    window.add(Positions(*(np.zeros((7, *part.shape[1:]), part.dtype) for part in seen)))
-    assert set(window.draw(np.random.default_rng(0), 50)[2].value.tolist()) == {0.0}
-
-
-def test_policies_are_turned_with_the_board() -> None:
-    """Whatever the turn, the policy's mass lies on the cell that has a stone, and that cell alone is not free."""
-    game, window = make_game("tic_tac_toe"), Window(make_game("tic_tac_toe"), 10)
-    state = np.zeros((1, 9), np.int8)
-    state[0, 1] = 1
-    policy = (state != 0).astype(np.float32)
-    window.add(Positions(state, policy, np.zeros(1, np.float32), np.zeros(1, np.float32)))
-    planes, legal, drawn = window.draw(np.random.default_rng(0), 100)
-    cells = planes[:, 0].reshape(100, 9)
-    np.testing.assert_array_equal(cells, drawn.policy)
-    np.testing.assert_array_equal(cells == 0, legal)
-    assert set(cells.argmax(axis=1).tolist()) == {1, 3, 5, 7}, "every edge, and nothing but edges"
-    assert game.planes == planes.shape[1]
+    """Two legal moves with logits 0 and ln 3 have chances 1/4 and 3/4; the third would have the most. The second
+    position teaches no moves."""
+    logits = torch.tensor([[0.0, math.log(3.0), 50.0], [1.0, 2.0, 3.0]])
+    target, legal = torch.tensor([[0.5, 0.5, 0.0], [0.1, 0.2, 0.7]]), torch.tensor([[True, True, False], [True] * 3])
+    taught = torch.tensor([True, False])
+    expected = -0.5 * math.log(0.25) - 0.5 * math.log(0.75)
+    assert policy_loss(logits, target, legal, taught).item() == pytest.approx(expected)
+    assert entropy(target, taught).item() == pytest.approx(math.log(2.0))
+    assert policy_loss(logits, target, legal, torch.tensor([False, False])).item() == 0.0
 
 
 @pytest.mark.parametrize("rule", ["gumbel", "puct"])
 def test_what_is_saved_continues_exactly(rule: Any) -> None:
-    agent = make(rule, window=60)
-    for _ in range(4):
-        agent.iterate()
-    assert agent.updates > 0
-    assert agent.window.added > 60, "the window has wrapped"
-    saved = agent.state_dict()
-    expected = [agent.iterate() for _ in range(4)]
-    other = make(rule, window=60)
-    other.load_state_dict(saved)
-    assert [other.iterate() for _ in range(4)] == expected
-    for ours, theirs in zip(agent.network.parameters(), other.network.parameters(), strict=True):
+    pair, other = Pair(rule, window=60), Pair(rule, window=60)
+    for _ in range(5):
+        pair.iterate()
+    assert pair.learner.updates > 0
+    assert pair.learner.window.added > 60, "the window has wrapped"
+    other.learner.load_state_dict(pair.learner.state_dict())
+    other.selfplay.load_state_dict(pair.selfplay.state_dict())
+    assert [pair.iterate() for _ in range(4)] == [other.iterate() for _ in range(4)]
+    for ours, theirs in zip(pair.learner.network.parameters(), other.learner.network.parameters(), strict=True):
         assert torch.equal(ours, theirs)
 
 
-def test_training_has_an_end() -> None:
-    agent = make(iterations=1)
-    agent.iterate()
-    with pytest.raises(ValueError, match="iterations is 1, and all of them are over"):
-        agent.iterate()
-
-
-@pytest.mark.parametrize("chance", [0.0, 1.0 - 2.0**-53], ids=["lowest", "highest"])
-def test_moves_drawn_by_visits_were_visited(chance: float) -> None:
-    """Float32 shares whose sum is not quite 1, with none at both ends."""
-    selfplay = make("puct", "othello_6x6").selfplay
-    visits = np.random.default_rng(0).integers(0, 50, (8, 37)).astype(np.float32)
-    visits[:, [0, -1]] = 0.0
-
-    class Stub:
-        def random(self, shape: tuple[int, ...]) -> np.ndarray:
-            return np.full(shape, chance)
-
-    drawn = selfplay._drawn(visits / visits.sum(axis=1, keepdims=True), np.zeros(8), Stub())  # pyright: ignore
-    assert (visits[np.arange(8), drawn] > 0).all()
-
-
 def test_every_position_is_learnt_from_as_often_as_asked() -> None:
-    agent = make(reuse=4.0, learning_starts=0)
+    pair = Pair(reuse=4.0, learning_starts=0)
     for _ in range(6):
-        agent.iterate()
-    assert agent.updates == agent.window.added * 4 // 32 > 10
+        pair.iterate()
+    pair.learner.learn(0.0)
+    assert pair.learner.updates == pair.learner.window.added * 4 // 32 > 10
+
+
+def test_values_are_learnt_from_the_search_and_from_the_outcome_as_asked() -> None:
+    """The same positions, with a search that says 1 and outcomes that say -1: the network follows what it is told."""
+    values = []
+    for share in (0.0, 1.0):
+        pair = Pair(search_share=share, learning_starts=0, reuse=200.0)
+        part = pair.selfplay.step(TorchEvaluator(pair.learner.game, pair.learner.network, CPU))
+        while part.games == 0:
+            part = pair.selfplay.step(TorchEvaluator(pair.learner.game, pair.learner.network, CPU))
+        told = part.positions._replace(
+            value=np.ones_like(part.positions.value), outcome=-np.ones_like(part.positions.outcome)
+        )
+        pair.learner.take([part._replace(positions=told)])
+        for _ in range(3):
+            pair.learner.take([part._replace(positions=told)])
+            pair.learner.learn(0.0)
+        values.append(TorchEvaluator(pair.learner.game, pair.learner.network, CPU)(told.states)[1].mean())
+    assert values[0] < -0.7
+    assert values[1] > 0.7
 
 
 def test_other_games_and_networks() -> None:
     for name in ("connect_four", "othello_6x6", "hex_7x7"):
-        metrics = make(name=name, learning_starts=0, moves=45, games=2).iterate()
-        assert metrics["selfplay/games"] >= 2
-        assert metrics["loss/policy"] > 0
+        pair = Pair(name=name, learning_starts=0, selfplay=dataclasses.replace(FEW, moves=45, games=2))
+        assert pair.iterate()["selfplay/games"] >= 2
+        assert pair.iterate()["loss/policy"] > 0
     with pytest.raises(ValueError, match="lstm has memory, and a position says it all: choose board"):
         PolicyValueNetwork((2, 3, 3), 9, LSTMConfig())
     network = PolicyValueNetwork((2, 6, 7), 7, SMALL).to("meta")
@@ -162,32 +111,15 @@ def test_other_games_and_networks() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"games": 0}, {"reuse": 0.0}, {"search_share": 1.5}, {"window": 10, "learning_starts": 20}]
+    "wrong", [{"batch_size": 0}, {"reuse": 0.0}, {"search_share": 1.5}, {"window": 10, "learning_starts": 20}]
 )
 def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         AlphaZeroConfig(**wrong)
 
 
-def solved() -> dict[bytes, dict[int, float]]:
-    """What each move of every open position of Tic-tac-toe is worth, by brute force."""
-    game, known = make_game("tic_tac_toe"), {}
-
-    def solve(state: np.ndarray) -> float:
-        if (key := state.tobytes()) not in known:
-            moves = np.flatnonzero(game.legal(state[None])[0])
-            after = play(game, state[None].repeat(len(moves), axis=0), moves)
-            worth = (-(v if e else solve(s)) for s, e, v in zip(after.after, after.ended, after.value, strict=True))
-            known[key] = dict(zip(moves.tolist(), map(float, worth), strict=True))
-        return max(known[key].values())
-
-    assert solve(game.start()) == 0.0
-    assert len(known) == 4_520  # 5,478 reachable positions, of which 958 have ended
-    return known
-
-
-def mistakes(known: dict[bytes, dict[int, float]], actions: np.ndarray) -> int:
-    return sum(worth[action] < max(worth.values()) for worth, action in zip(known.values(), actions, strict=True))
+def uniform(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return np.zeros((len(states), 9), np.float32), np.zeros(len(states), np.float32)
 
 
 @pytest.mark.slow
@@ -205,18 +137,19 @@ def test_a_search_alone_solves_tic_tac_toe(rule: Any) -> None:
 def test_it_learns_tic_tac_toe() -> None:
     known, game = solved(), make_game("tic_tac_toe")
     states = np.stack([np.frombuffer(key, np.int8) for key in known])
-    agent = AlphaZero(
-        game,
-        iterations=30,
-        config=AlphaZeroConfig(window=20_000, learning_starts=1_000),
+    config = AlphaZeroConfig(
         search=SearchConfig(simulations=16),
-        backbone=BoardConfig(blocks=2, channels=16, features=64),
-        seed=0,
-        device=CPU,
+        selfplay=SelfPlayConfig(random_moves=6),
+        window=20_000,
+        learning_starts=1_000,
     )
+    learner = AlphaZero(game, config=config, backbone=BoardConfig(blocks=2, channels=16), seed=0, device=CPU)
+    selfplay = SelfPlay(game, config.selfplay, config.search, 0)
     search = Search(game, SearchConfig(simulations=100), len(states))
-    before = mistakes(known, search.run(states, agent.evaluate).action)
-    for _ in range(30):
-        agent.iterate()
-    after = mistakes(known, search.run(states, agent.evaluate).action)
+    before = mistakes(known, search.run(states, TorchEvaluator(game, learner.network, CPU)).action)
+    for iteration in range(30):
+        evaluate = TorchEvaluator(game, learner.network, CPU)
+        learner.learn(iteration / 30)
+        learner.take([selfplay.step(evaluate) for _ in range(16)])
+    after = mistakes(known, search.run(states, TorchEvaluator(game, learner.network, CPU)).action)
     assert after <= 45 < before  # 1 % of all positions

@@ -1,0 +1,35 @@
+"""Settings of self-play that are known to work, by game."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from keel.agents.alphazero import AlphaZeroConfig
+from keel.agents.search import SearchConfig
+from keel.agents.selfplay import SelfPlayConfig
+from keel.networks.backbone import BackboneConfig, BoardConfig
+from keel.runners.selfplay_training import SelfPlayTraining
+
+
+class SelfPlayPreset(NamedTuple):
+    """Settings that fit a game."""
+
+    training: SelfPlayTraining = SelfPlayTraining()
+    hyperparameters: AlphaZeroConfig = AlphaZeroConfig()
+    backbone: BackboneConfig = BoardConfig(blocks=3, channels=32)
+
+
+PLAIN = SelfPlayPreset()
+PRESETS = {
+    "tic_tac_toe": SelfPlayPreset(
+        training=SelfPlayTraining(minutes=0.75, evaluations=3),
+        hyperparameters=AlphaZeroConfig(
+            search=SearchConfig(simulations=32), selfplay=SelfPlayConfig(random_moves=6), window=50_000
+        ),
+        backbone=BoardConfig(blocks=2, channels=32),
+    ),
+}
+
+
+def find_preset(game: str) -> SelfPlayPreset:
+    return PRESETS.get(game, PLAIN)

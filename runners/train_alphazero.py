@@ -1,0 +1,177 @@
+"""Train AlphaZero: `keel train alphazero --game NAME`, or `python runners/train_alphazero.py --game NAME`.
+
+`resume` is the same from a snapshot.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import threadpoolctl
+import torch
+
+from keel.agents.alphazero import AlphaZero
+from keel.envs.games.games import make_game
+from keel.runners import checkpoint
+from keel.runners.agents import pick_device
+from keel.runners.mirror import start_mirror
+from keel.runners.players import check_opponent
+from keel.runners.run import Run, RunState
+from keel.runners.selfplay import Actors, make_actors
+from keel.runners.selfplay_console import SelfPlayConsole
+from keel.runners.selfplay_report import film, write_selfplay_report
+from keel.runners.selfplay_settings import AGENT, SelfPlaySettings, check_game, read_options
+from keel.runners.selfplay_trainer import SelfPlayResult, SelfPlayTrainer, lasting_settings
+from keel.runners.train import MIRROR_TIMEOUT_SECONDS, check_unchanged, last_snapshot
+
+EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped it
+THREADS = 1  # of torch: actors use the other cores
+
+MakeConsole = Callable[[Run], SelfPlayConsole]
+
+
+def train(
+    settings: SelfPlaySettings,
+    *,
+    run_dir: Path | None = None,
+    name: str | None = None,
+    console: MakeConsole = SelfPlayConsole,
+) -> SelfPlayResult:
+    """Train a new run; settings that do not fit are refused before its folder is made."""
+    check(settings)
+    learner, actors = build(settings)
+    run = Run.create(
+        settings.game,
+        AGENT,
+        settings.seed,
+        settings.to_json(),
+        run_dir,
+        name,
+        device=str(pick_device(settings.training.device)),
+        threads=THREADS,
+        resume="exact" if settings.training.iterations else "approximate",
+    )
+    with run.lock():
+        return complete(SelfPlayTrainer(run, settings, learner, actors), console)
+
+
+def resume(run: Run, *, console: MakeConsole = SelfPlayConsole) -> SelfPlayResult:
+    """Continue a training by self-play from its last whole snapshot; bit for bit where its end is a number of iterations.
+
+    Raises:
+        KeelError: there is nothing to continue from, or config.json is not what the run was trained with.
+    """
+    settings = SelfPlaySettings.from_run(run)
+    check(settings)
+    with run.lock():
+        saved = last_snapshot(run, AGENT)
+        check_unchanged(run, saved, lasting_settings)
+        trainer = SelfPlayTrainer(run, settings, *build(settings))
+        trainer.restore(saved.state)
+        changes = checkpoint.machine_changes(saved.about)
+        del saved
+        return complete(
+            trainer, console, [f"not the machine that saved, so perhaps not bit-exact: {x}" for x in changes]
+        )
+
+
+def check(settings: SelfPlaySettings) -> None:
+    """Raises: ValueError for settings that do not fit the game or one another, before anything starts."""
+    check_game(settings)
+    for words in settings.training.opponents:
+        check_opponent(words)
+
+
+def build(settings: SelfPlaySettings) -> tuple[AlphaZero, Actors]:
+    """The learner and its actors, before the first iteration."""
+    torch.set_num_threads(THREADS)
+    threadpoolctl.threadpool_limits(limits=THREADS, user_api="blas")
+    game, device, config = make_game(settings.game), pick_device(settings.training.device), settings.hyperparameters
+    learner = AlphaZero(game, config=config, backbone=settings.backbone, seed=settings.seed, device=device)
+    return learner, make_actors(game, settings.training.workers, config, settings.backbone, settings.seed, device)
+
+
+def complete(trainer: SelfPlayTrainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> SelfPlayResult:
+    """Train, then film and report what came of it; the mirror to Weights & Biases runs beside."""
+    run = trainer.folder
+    trainer.console = make_console(run)
+    for note in notes:
+        trainer.console.message(note)
+    mirror = start_mirror(run) if trainer.training.track == "wandb" else None
+    state: RunState = "failed"
+    error: str | None = "stopped at once"
+    try:
+        with trainer.wish:
+            result = trainer.run()
+            if result.state == "finished":
+                video = film(trainer) if trainer.training.video else None
+                write_selfplay_report(run, trainer.results, result, video)
+            if trainer.wish.signal is not None:
+                result = result._replace(state="interrupted", stopped_by=trainer.wish.signal)
+        state, error = result.state, None
+    except Exception as failure:
+        error = f"{type(failure).__name__}: {failure}"
+        raise
+    finally:
+        trainer.close(state, error)
+        if mirror is not None:
+            trainer.console.message(mirror.finish(MIRROR_TIMEOUT_SECONDS))
+    return result
+
+
+def main(arguments: list[str]) -> int:
+    """keel train alphazero --game NAME."""
+    settings, launch = read_options(arguments)
+    console = functools.partial(SelfPlayConsole, stream=sys.stderr if launch.json else sys.stdout)
+    return tell(train(settings, run_dir=launch.run_dir, name=launch.name, console=console), as_json=launch.json)
+
+
+def resume_command(run: Run, total_steps: int | None, *, as_json: bool) -> int:
+    """keel resume RUN, for a run that learns by self-play."""
+    if total_steps is not None:
+        raise ValueError(
+            f"--total-steps is for agents in worlds, and {run.name} learns by self-play until its minutes or iterations "
+            "are over: begin a longer run with --minutes or --iterations"
+        )
+    console = functools.partial(SelfPlayConsole, stream=sys.stderr if as_json else sys.stdout)
+    return tell(resume(run, console=console), as_json=as_json)
+
+
+def tell(result: SelfPlayResult, *, as_json: bool) -> int:
+    """Print how it ended; returns the exit code."""
+    print(json.dumps(summary(result)) if as_json else what_next(result))
+    return EXIT_CODES[result.stopped_by]
+
+
+def summary(result: SelfPlayResult) -> dict[str, Any]:
+    values = {name: value for name, value in result._asdict().items() if name not in ("run", "stopped_by")}
+    return {"run": str(result.run.path), **values}
+
+
+def what_next(result: SelfPlayResult) -> str:
+    """What came of it, and the commands to go on with."""
+    path = result.run.path
+    if result.stopped_by is not None:
+        return f"stopped after {result.iterations:,} iterations and saved; continue with: keel resume {path}"
+    lines = [f"{result.games:,} games, {result.moves:,} moves in {result.training_seconds:.0f} s of training"]
+    if result.elo is not None and result.elo_interval is not None:
+        low, high = result.elo_interval
+        lines.append(f"Elo of the best network {result.elo:.0f} ({low:.0f} to {high:.0f})")
+    lines += [
+        f"  report   {path / 'report.html'}",
+        *(f"  video    {film}" for film in sorted(result.run.videos.glob("*.mp4"))),
+    ]
+    lines += [f"  play     keel play {result.run.config['env']} --run {path}", f"  watch    keel watch {path}"]
+    lines.append(f"  judge    keel arena {path} rollouts:1000")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    from keel.runners.cli import run as run_command
+
+    sys.exit(run_command("train_alphazero:main", sys.argv[1:]))

@@ -1,0 +1,88 @@
+"""What judges positions: ONNX Runtime says what torch says, and games by lot end as their rules have it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from keel.agents.evaluators import OnnxEvaluator, RolloutEvaluator, TorchEvaluator, network_evaluator
+from keel.envs.games.games import make_game
+from keel.envs.games.opponents import play
+from keel.networks.backbone import BackboneConfig, BoardConfig, CNNConfig
+from keel.networks.policy_value import PolicyValueNetwork
+
+CPU = torch.device("cpu")
+SMALL = BoardConfig(blocks=2, channels=8, squeeze=4, features=16)
+
+
+def random_states(name: str, count: int, moves: int) -> np.ndarray:
+    """Positions of games by lot that have not ended."""
+    game, chance, states = make_game(name), np.random.default_rng(0), []
+    while len(states) < count:
+        state, ended = game.start()[None], False
+        for _ in range(moves):
+            played = play(game, state, np.array([chance.choice(np.flatnonzero(game.legal(state)[0]))]))
+            state, ended = played.after, bool(played.ended[0])
+            if ended:
+                break
+        if not ended:
+            states.append(state[0])
+    return np.stack(states)
+
+
+def network_of(name: str, config: BackboneConfig, seed: int = 0) -> PolicyValueNetwork:
+    game = make_game(name)
+    torch.manual_seed(seed)
+    network = PolicyValueNetwork((game.planes, game.height, game.width), game.actions, config)
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    return network
+
+
+@pytest.mark.parametrize("config", [SMALL, CNNConfig(variant="small", channels=(8,))], ids=lambda c: c.kind)
+def test_onnx_runtime_says_what_torch_says(config: BackboneConfig) -> None:
+    game, states = make_game("connect_four"), random_states("connect_four", 33, 6)
+    network = network_of("connect_four", config)
+    onnx, torchs = OnnxEvaluator(game, network), TorchEvaluator(game, network, CPU)
+    for other in (network, network_of("connect_four", config, seed=1)):
+        onnx.refresh(other)
+        torchs.refresh(other)
+        for part in (states, states[:1]):
+            for ours, theirs in zip(onnx(part), torchs(part), strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    assert not np.allclose(onnx(states)[0], network_evaluator(game, network, CPU)(states)[0])
+
+
+def test_a_fresh_network_whose_biases_are_all_alike_is_exported_whole() -> None:
+    game = make_game("tic_tac_toe")
+    network = PolicyValueNetwork((2, 3, 3), 9, SMALL)
+    evaluator = OnnxEvaluator(game, network)
+    for parameter in network.parameters():
+        parameter.data.normal_()
+    evaluator.refresh(network)
+    states = random_states("tic_tac_toe", 8, 2)
+    np.testing.assert_allclose(evaluator(states)[1], TorchEvaluator(game, network, CPU)(states)[1], atol=1e-4)
+
+
+def test_an_evaluator_keeps_the_weights_it_was_given() -> None:
+    """What a learner does to its network meanwhile does not reach those who play."""
+    game, network = make_game("tic_tac_toe"), network_of("tic_tac_toe", SMALL)
+    evaluators = (OnnxEvaluator(game, network), TorchEvaluator(game, network, CPU))
+    states = random_states("tic_tac_toe", 4, 2)
+    before = [evaluate(states)[0].copy() for evaluate in evaluators]
+    for parameter in network.parameters():
+        parameter.data.zero_()
+    for evaluate, expected in zip(evaluators, before, strict=True):
+        np.testing.assert_array_equal(evaluate(states)[0], expected)
+
+
+def test_games_by_lot_are_worth_what_they_are_on_average() -> None:
+    """Tic-tac-toe with two cells left: one wins at once, and with the other one the opponent wins: half of each."""
+    game = make_game("tic_tac_toe")
+    state = np.array([1, 1, 0, -1, -1, 1, -1, 1, 0], np.int8)  # cell 2 ends a line of either player
+    values = RolloutEvaluator(game, 0)(state[None].repeat(4_000, axis=0))[1]
+    assert (values == 1.0).mean() == pytest.approx(0.5, abs=0.03)
+    assert (values == -1.0).mean() == pytest.approx(0.5, abs=0.03)
+    again = RolloutEvaluator(game, 0)(state[None].repeat(4_000, axis=0))[1]
+    np.testing.assert_array_equal(values, again)
