@@ -81,7 +81,7 @@ def exported(network: nn.Module, planes: tuple[int, int, int]) -> bytes:
         torch.onnx.export(
             network,
             (torch.zeros(2, *planes),),
-            file,
+            file,  # pyright: ignore[reportArgumentType] the older exporter takes it
             dynamo=False,
             do_constant_folding=False,  # it would fold weights away
             opset_version=OPSET,

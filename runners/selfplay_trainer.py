@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from keel.agents.agent import Metrics
@@ -60,6 +60,7 @@ class SelfPlayTrainer:
         self.results = Results()
         self.evaluated = 0  # evaluations so far
         self.best: tuple[str, PolicyValueNetwork] | None = None
+        self.on_evaluation: Callable[[SelfPlayTrainer], None] | None = None
 
     def restore(self, state: State) -> None:
         """Continue from the snapshot `state`: rows written after it are cut off, and will be written again."""
@@ -126,6 +127,8 @@ class SelfPlayTrainer:
             self.evaluated = due
             with self.clock.paused():
                 metrics |= self.evaluate()
+                if self.on_evaluation is not None:
+                    self.on_evaluation(self)
         self.rows.log(self.learner.moves, metrics)
         self.log_timing()
         self.console.update(self.progress(), self.learner.moves, self.learner.games, metrics)

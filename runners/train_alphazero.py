@@ -41,8 +41,12 @@ def train(
     run_dir: Path | None = None,
     name: str | None = None,
     console: MakeConsole = SelfPlayConsole,
+    on_evaluation: Callable[[SelfPlayTrainer], None] | None = None,
 ) -> SelfPlayResult:
-    """Train a new run; settings that do not fit are refused before its folder is made."""
+    """Train a new run; settings that do not fit are refused before its folder is made.
+
+    Args: on_evaluation: is called after every evaluation, while the clock of the training stands still.
+    """
     check(settings)
     learner, actors = build(settings)
     run = Run.create(
@@ -57,7 +61,9 @@ def train(
         resume="exact" if settings.training.iterations else "approximate",
     )
     with run.lock():
-        return complete(SelfPlayTrainer(run, settings, learner, actors), console)
+        trainer = SelfPlayTrainer(run, settings, learner, actors)
+        trainer.on_evaluation = on_evaluation
+        return complete(trainer, console)
 
 
 def resume(run: Run, *, console: MakeConsole = SelfPlayConsole) -> SelfPlayResult:

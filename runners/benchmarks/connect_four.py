@@ -1,0 +1,194 @@
+"""How strong a network becomes at Connect Four by self-play, judged by a perfect solver and by games."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from keel.agents.evaluators import network_evaluator
+from keel.agents.players import SearchPlayer
+from keel.agents.search import Evaluate, Search, SearchConfig
+from keel.envs.errors import KeelError
+from keel.envs.games.games import make_game
+from keel.envs.protocol import Array
+from keel.networks.policy_value import PolicyValueNetwork
+from keel.networks.pretraining.audit import wilson
+from keel.runners.benchmark import markdown_table
+from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved, board_of, solved, solver
+from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
+from keel.runners.files import read_json
+from keel.runners.match import play_match
+from keel.runners.players import make_player
+from keel.runners.agents import pick_device
+from keel.runners.run import Run
+from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, load_network
+from keel.runners.selfplay_trainer import SelfPlayTrainer
+from keel.runners.train_alphazero import train
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+POSITIONS = Path("results/benchmarks/connect-four-positions.json")
+SIMULATIONS = (0, 24, 100, 400)  # 0: the network alone
+CURVE_SIMULATIONS, CURVE_SHARE = 100, 4  # while it trains: of every fourth position
+SIDE_BY_SIDE = 200
+
+
+def run(
+    *, minutes: float = 10.0, seed: int = 0, evaluations: int = 10, games: int = 200, folder: str | None = None
+) -> dict[str, Any]:
+    """Train for so many minutes and judge. `folder`: of the run; by default under results/runs."""
+    if not POSITIONS.is_file():
+        raise KeelError(f"{POSITIONS} is missing: keel benchmark connect-four-positions --output {POSITIONS.parent}")
+    positions = solved(read_json(POSITIONS))
+    settings = default_settings(GAME)
+    training = dataclasses.replace(settings.training, minutes=minutes, evaluations=evaluations)
+    settings = dataclasses.replace(settings, seed=seed, training=training)
+    curve: list[dict[str, Any]] = []
+
+    def judge_now(trainer: SelfPlayTrainer) -> None:
+        every = Solved(*(part[::CURVE_SHARE] for part in positions))
+        evaluate = network_evaluator(trainer.game, trainer.learner.network, trainer.learner.device)
+        shares = judged(every, evaluate, CURVE_SIMULATIONS)
+        minute = trainer.clock.training_seconds / 60.0
+        curve.append({"minute": minute, "moves": trainer.learner.moves, "shares": shares})
+
+    result = train(settings, run_dir=None if folder is None else Path(folder), on_evaluation=judge_now)
+    network = trained_network(result.run)
+    evaluate = network_evaluator(make_game(GAME), network, next(network.parameters()).device)
+    rows = [row for row in result.run.metrics() if "eval/elo" in row]
+    return {
+        "minutes": minutes,
+        "seed": seed,
+        "run": result.run.name,
+        "settings": settings.to_json(),
+        "iterations": result.iterations,
+        "self_play_games": result.games,
+        "moves": result.moves,
+        "training_seconds": result.training_seconds,
+        "elo": [[row["global_step"], row["eval/elo"], row["eval/elo_low"], row["eval/elo_high"]] for row in rows],
+        "curve": curve,
+        "judged": {str(count): judged(positions, evaluate, count) for count in SIMULATIONS},
+        "rollouts": against_rollouts(result.run, games),
+        "solver": against_the_solver(evaluate, games, seed),
+    }
+
+
+def trained_network(run: Run) -> PolicyValueNetwork:
+    """The last network of a run."""
+    return load_network(run, SelfPlaySettings.from_run(run), make_game(GAME), "last", pick_device("cpu"))
+
+
+def chosen(states: Array, evaluate: Evaluate, simulations: int) -> Array:
+    """The moves [N] that a search finds in states [N S]; without simulations the network's likeliest."""
+    game = make_game(GAME)
+    parts = [states[first : first + SIDE_BY_SIDE] for first in range(0, len(states), SIDE_BY_SIDE)]
+    if simulations == 0:
+        return np.concatenate([np.where(game.legal(part), evaluate(part)[0], -np.inf).argmax(axis=1) for part in parts])
+    search = Search(game, SearchConfig(simulations=simulations), SIDE_BY_SIDE)
+    return np.concatenate([search.run(part, evaluate).action for part in parts])
+
+
+def judged(positions: Solved, evaluate: Evaluate, simulations: int) -> dict[str, Any]:
+    """The share of positions in which the move keeps what they are worth, by phase, with 95 % intervals."""
+    right = positions.right(chosen(positions.states, evaluate, simulations))
+    parts = {phase: positions.phase == phase for phase in PHASES}
+    parts |= {"all": np.ones(len(right), bool), "choice": positions.choice}
+    return {name: share(int(right[inside].sum()), int(inside.sum())) for name, inside in parts.items()}
+
+
+def share(count: int, total: int) -> dict[str, float]:
+    low, high = wilson(count, total)
+    return {"share": count / total, "low": low, "high": high, "count": count, "of": total}
+
+
+def against_rollouts(run: Run, games: int) -> dict[str, Any]:
+    """A match of the network, with 100 simulations, and a Monte Carlo tree search with 1,000 games by lot a move."""
+    game = make_game(GAME)
+    player, opponent = make_player(f"{run.path}:100", game, checkpoint="last"), make_player("rollouts:1000", game)
+    match = play_match(game, player, opponent, games, 0, opening_moves=2)
+    wins, draws, losses = match.tally()
+    return {"wins": wins, "draws": draws, "losses": losses, "distinct": match.distinct, **share(wins, games)}
+
+
+class PerfectPlayer:
+    """The solver; of several best moves it draws one by lot."""
+
+    name = "bitbully"
+
+    def __init__(self) -> None:
+        self._solver = solver()
+
+    def choose(self, states: Array, chance: np.random.Generator) -> Array:
+        return np.array([self._best(state, chance) for state in states], np.int32)
+
+    def _best(self, state: Array, chance: np.random.Generator) -> int:
+        scores = self._solver.score_all_moves(board_of(state))
+        best = [column for column, score in scores.items() if score == max(scores.values())]
+        return int(chance.choice(best))
+
+
+def against_the_solver(evaluate: Evaluate, games: int, seed: int) -> dict[str, Any]:
+    """Games from the empty board in which the network, with 400 simulations, moves first, and second."""
+    game = make_game(GAME)
+    player = SearchPlayer("network", game, evaluate, SearchConfig(simulations=400))
+    match = play_match(game, player, PerfectPlayer(), games, seed, opening_moves=0)
+    first, second = (match.tally(seat)._asdict() for seat in (0, 1))
+    return {"first": first, "second": second, "distinct": match.distinct}
+
+
+def table(result: dict[str, Any]) -> str:
+    """The shares by phase and by simulations, and the games."""
+    header = ["simulations", *PHASES, "all", "where a move can be wrong"]
+    rows = []
+    for count, shares in result["judged"].items():
+        cells = [shares[name] for name in (*PHASES, "all", "choice")]
+        shown = [f"{100 * c['share']:.1f} % ({100 * c['low']:.1f}–{100 * c['high']:.1f})" for c in cells]
+        rows.append(["network alone" if count == "0" else count, *shown])
+    met, first, second = result["rollouts"], result["solver"]["first"], result["solver"]["second"]
+    lines = [
+        f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
+        f"{result['moves']:,} moves against itself. Moves that keep what the position is worth, of different positions of "
+        "games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with 95 % intervals:",
+        "",
+        markdown_table(header, rows),
+        "",
+        f"Against a Monte Carlo tree search with 1,000 games by lot a move (100 simulations, two opening moves by lot): "
+        f"{met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}.",
+        "",
+        f"Against the perfect solver from the empty board (400 simulations; who moves first can always win): moving first "
+        f"{first['wins']} won, {first['draws']} drawn, {first['losses']} lost; moving second {second['wins']} won, "
+        f"{second['draws']} drawn, {second['losses']} lost.",
+        "",
+        "![Strength by minute](connect-four/strength.png)",
+    ]
+    return "\n".join(lines)
+
+
+def strength(result: dict[str, Any], width_inches: float = WIDE_INCHES) -> Figure:
+    """Strength over minutes of training: shares by phase, and Elo."""
+    with house_style():
+        figure, (upper, lower) = panels("Connect Four by self-play", 2, width_inches, row_inches=2.3)
+        minutes = [point["minute"] for point in result["curve"]]
+        for place, phase in enumerate((*PHASES, "all")):
+            shares = [
+                [100 * point["shares"][phase][key] for point in result["curve"]] for key in ("share", "low", "high")
+            ]
+            upper.fill_between(minutes, shares[1], shares[2], alpha=0.12, color=PALETTE[place], lw=0)
+            upper.plot(minutes, shares[0], marker=".", color=PALETTE[place], label=phase)
+        upper.set_ylabel(f"right moves, %, {CURVE_SIMULATIONS} simulations")
+        upper.legend(fontsize=8, loc="lower right", ncols=4)
+        steps, elo, low, high = zip(*result["elo"], strict=True)
+        at = np.interp(steps, [point["moves"] for point in result["curve"]], minutes)
+        lower.fill_between(at, low, high, alpha=0.15, color=PALETTE[0], lw=0)
+        lower.plot(at, elo, marker=".", color=PALETTE[0])
+        lower.set(ylabel="Elo (random play: 0)", xlabel="minutes of training")
+        return figure
+
+
+def figures(result: dict[str, Any]) -> dict[str, Any]:
+    """The picture of the page."""
+    return {"strength": strength(result)}
