@@ -41,9 +41,6 @@ class OnnxEvaluator:
     """The network as ONNX Runtime computes it, on one thread of the CPU: for small batches several times torch's speed.
 
     Calls from several threads run side by side. `refresh` takes over the weights of a network that has learnt since.
-
-    Raises:
-        ImportError: onnx or onnxruntime is not installed.
     """
 
     def __init__(self, game: Game, network: nn.Module) -> None:
@@ -96,13 +93,8 @@ NetworkEvaluator: TypeAlias = TorchEvaluator | OnnxEvaluator
 
 
 def network_evaluator(game: Game, network: nn.Module, device: torch.device) -> NetworkEvaluator:
-    """ONNX Runtime's where the network is on the CPU and it is installed, else torch's."""
-    if device.type == "cpu":
-        try:
-            return OnnxEvaluator(game, network)
-        except ImportError:
-            pass
-    return TorchEvaluator(game, network, device)
+    """ONNX Runtime's where the network is on the CPU, else torch's."""
+    return OnnxEvaluator(game, network) if device.type == "cpu" else TorchEvaluator(game, network, device)
 
 
 class RolloutEvaluator:

@@ -96,6 +96,8 @@ ENTRIES = (
     _board_game("Gomoku9x9", "gomoku_9x9", "Five in a row on a board of 9 by 9"),
     _board_game("Hex7x7", "hex_7x7", "Join two edges of a rhombus of 7 by 7 hexagons"),
     _board_game("Breakthrough", "breakthrough", "Sixteen pieces each, of which one has to reach the far row, 8 by 8"),
+    _board_game("Go9x9", "go_9x9", "Go on a board of 9 by 9, komi 7.5 (extra games)"),
+    _board_game("Chess", "chess", "Chess with the moves and planes of AlphaZero (extra games)"),
     _probe("ConstantReward", "One step, reward 1: the value is 1"),
     _probe("ObservedReward", "The reward is the observation, -1 or 1: the value is the observation"),
     _probe("DelayedReward", "Two steps, reward 1 at the end: the first value is gamma"),

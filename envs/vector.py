@@ -28,11 +28,13 @@ class Vector:
     masks that leave no action to choose.
 
     A world's own measures are those of `info["metrics"]`, a dict of floats whose names the first reset declares.
+
+    Args: drawn: whether the first world was made to be drawn into frames, and so is once more where its episode ends.
     """
 
     resume: Literal["exact", "approximate"] = "exact"
 
-    def __init__(self, env_id: str, backend: Backend) -> None:
+    def __init__(self, env_id: str, backend: Backend, *, drawn: bool = False) -> None:
         self.env_id = env_id
         self.num_envs = backend.num_envs
         self.observation_space = backend.observation_space
@@ -46,6 +48,9 @@ class Vector:
         self._seed = 0
         self._episode = np.zeros(self.num_envs, np.int64)
         self._length = np.zeros(self.num_envs, np.int64)  # steps taken in the episode
+        self._drawn = drawn
+        # How the first world looked when the last step ended its episode; None where it went on or is not drawn.
+        self.final_frame: Frame | None = None
         self._current: Observation | None = None  # our own copy: the one handed out is the receiver's
 
     def reset(self, seed: int) -> Observation:
@@ -79,6 +84,7 @@ class Vector:
         if bad is not None:
             raise self._report(bad.index, bad.what, action)
         observation, final_observation = outcome.observation, None
+        self.final_frame = self.render() if self._drawn and ended[0] else None
         if np.count_nonzero(ended):
             observation, final_observation = self._start_next(ended, observation), observation
         self._current = batches.copy(observation)
@@ -128,6 +134,8 @@ class Vector:
             return self._backend.render()
         except Fault as fault:
             raise self._report(fault.index, fault.what, None) from fault.__cause__
+        except NotDeterministic as error:  # a lost worker could not be brought back
+            raise self._not_deterministic(error.index, error.step) from None
 
     def close(self) -> None:
         """Release windows, processes and memory."""
@@ -222,6 +230,7 @@ def make_vec(
         return make_envpool(env_id, num_envs, options)
     if backend != "auto":
         raise ValueError(f"backend is {backend!r}, it must be 'auto' or 'envpool'")
+    drawn = render_mode in ("rgb_array", "ansi")
     if workers:
         from keel.envs.workers import WorkersBackend
 
@@ -236,11 +245,12 @@ def make_vec(
                 env_options=options,
                 render_mode=render_mode,
             ),
+            drawn=drawn,
         )
     world = native_world_path(env_id)
     if world is not None and render_mode is None and frame_stack <= 1:
         return Vector(env_id, _native_backend(find_spec(env_id), world, [options], num_envs))
-    return Vector(env_id, _local_backend(env_id, num_envs, frame_stack, options, render_mode))
+    return Vector(env_id, _local_backend(env_id, num_envs, frame_stack, options, render_mode), drawn=drawn)
 
 
 def make_variants(env_id: str, variants: Sequence[Mapping[str, Any]]) -> VecEnv:

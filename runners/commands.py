@@ -86,11 +86,19 @@ def evaluate(arguments: list[str]) -> int:
 
 def watch(arguments: list[str]) -> int:
     """keel watch RUN: a window, or a video where there is no display."""
+    from keel.runners.watch_games import watch_command
+
+    if (code := watch_command(arguments)) is not None:
+        return code
     description = "See the agent act: in a window, or as a video where there is no display."
     parser = _parser("watch", description, run="RUN", optional=True)
     parser.add_argument("--episodes", type=_whole_number, default=3, help="how many (default: 3)")
     parser.add_argument("--video", type=Path, help="write an .mp4 or .gif instead of opening a window")
     parser.add_argument("--text", action="store_true", help="draw in the terminal, for worlds that can")
+    whom = "board games: whom the run meets, as in keel arena (default: itself)"
+    parser.add_argument("--against", metavar="PLAYER", help=whom)
+    opening = "board games: moves by lot before they begin (default: 4)"
+    parser.add_argument("--opening-moves", type=_whole_number, help=opening)
     options, subject = _read_subject(parser, arguments)
     from keel.envs.seeding import derive_seed
     from keel.runners.watch import watch as watch_worlds

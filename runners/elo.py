@@ -26,7 +26,7 @@ from keel.runners.seed_statistics import Interval
 ELO_PER_LOGIT = 400.0 / math.log(10.0)
 PRIOR_DRAWS = 1.0  # between every two players that have met
 ANCHOR = "random"  # whose rating is 0 where it takes part
-MOST_LOGITS, MOST_STEPS = 2.0, 1_000  # of one step of Newton's method, which could fly away otherwise; and how many
+MOST_LOGITS, MOST_STEPS = 2.0, 100  # of one step of Newton's method, which could fly away otherwise; and how many
 
 
 class Results:
@@ -147,20 +147,19 @@ def rate(results: Results, anchor: str | None = None) -> Ratings:
 
 def _fit(games: Array, points: Array, free: Array) -> tuple[Array, Array]:
     """Maximum likelihood by Newton's method: logits [N], 0 where not `free`, and their covariance [N N]."""
-    logits, covariance = np.zeros(len(free)), np.zeros((len(free), len(free)))
+    logits, covariance, met = np.zeros(len(free)), np.zeros((len(free), len(free))), games > 0
     for _ in range(MOST_STEPS):
         # The logistic function of all differences, written so that large ones do not overflow.
         expected = 0.5 + 0.5 * np.tanh(0.5 * (logits[:, None] - logits[None, :]))
-        gradient = (points - games * expected).sum(axis=1)[free]
         weight = games * expected * (1.0 - expected)
         information = np.diag(weight.sum(axis=1)) - weight
-        inverse = np.linalg.inv(information[np.ix_(free, free)])
-        step = inverse @ gradient
-        covariance[np.ix_(free, free)] = inverse
-        largest = float(np.abs(step).max(initial=0.0))
-        if largest < 1e-9:
+        covariance[np.ix_(free, free)] = np.linalg.inv(information[np.ix_(free, free)])
+        step = covariance @ (points - games * expected).sum(axis=1)
+        # What counts is how far those who have met move apart: a long ladder may grow in all its rungs at once.
+        apart = float(np.abs(step[:, None] - step[None, :])[met].max())
+        if apart < 1e-9:
             break
-        logits[free] += step * min(1.0, MOST_LOGITS / largest)
+        logits += step * min(1.0, MOST_LOGITS / apart)
     return logits, covariance
 
 

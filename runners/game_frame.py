@@ -10,7 +10,7 @@ from keel.envs.games.draw import picture
 from keel.envs.games.draw_pieces import INK, PAPER, mix
 from keel.envs.games.draw_pieces import look_of as look
 from keel.envs.games.game import Game
-from keel.envs.games.text import SYMBOLS, board_text
+from keel.envs.games.text import board_text, sides
 from keel.envs.protocol import Array
 from keel.runners.game_scenes import Scene
 
@@ -34,7 +34,7 @@ def scene_picture(game: Game, scene: Scene, games: int) -> Array:
 
 def scene_text(game: Game, scene: Scene, games: int) -> str:
     """The same as text, in which X moved first."""
-    lines = [board_text(game, scene.state, scene.mover), headline(scene, (SYMBOLS[1], SYMBOLS[-1]))]
+    lines = [board_text(game, scene.state, scene.mover), headline(scene, sides(game))]
     expected = first_expects(scene)
     if expected is not None:
         lines.append(f"{scene.players[0]} {100 * expected:.0f} %, {scene.players[1]} {100 - 100 * expected:.0f} %")

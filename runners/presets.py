@@ -11,6 +11,7 @@ from keel.networks.backbone import BackboneConfig, CNNConfig, GRUConfig, MLPConf
 from keel.networks.build import default_backbone
 from keel.networks.parts import Part
 from keel.runners.presets_dqn import DQN_PRESETS, PQN_PRESETS, R2D2_PRESETS
+from keel.runners.presets_games import DQN_GAME_PRESETS, PPO_GAME_PRESETS, PQN_GAME_PRESETS
 from keel.runners.presets_ppo import PPO_PRESETS
 from keel.runners.presets_sb3 import SB3_PRESETS
 from keel.runners.settings import AGENTS, Hyperparameters, Preset, Training
@@ -43,11 +44,12 @@ def _kin(agent: str, preset: Preset) -> Preset:
     return preset._replace(hyperparameters=dataclasses.replace(preset.hyperparameters, **DQN_KIN[agent]))
 
 
+ALL_DQN_PRESETS = DQN_PRESETS | DQN_GAME_PRESETS
 PRESETS: dict[tuple[str, str], Preset] = {
-    **{("ppo", env): preset for env, preset in PPO_PRESETS.items()},
-    **{("dqn", env): preset for env, preset in DQN_PRESETS.items()},
-    **{(agent, env): _kin(agent, preset) for agent in DQN_KIN for env, preset in DQN_PRESETS.items()},
-    **{("pqn", env): preset for env, preset in PQN_PRESETS.items()},
+    **{("ppo", env): preset for env, preset in (PPO_PRESETS | PPO_GAME_PRESETS).items()},
+    **{("dqn", env): preset for env, preset in ALL_DQN_PRESETS.items()},
+    **{(agent, env): _kin(agent, preset) for agent in DQN_KIN for env, preset in ALL_DQN_PRESETS.items()},
+    **{("pqn", env): preset for env, preset in (PQN_PRESETS | PQN_GAME_PRESETS).items()},
     **{("r2d2", env): preset for env, preset in R2D2_PRESETS.items()},
     **SB3_PRESETS,
 }

@@ -127,9 +127,7 @@ def _result(run: Run, evaluation: Mapping[str, Any], returns: Sequence[float], v
         return f'<div class="pair">{page.card(page.facts(values))}{picture}</div>'
     halves = [dict(half) for half in np.array_split(np.array(list(values.items()), dtype=object), 2)]
     numbers = "".join(f"<section>{page.facts(half)}</section>" for half in halves)
-    return (
-        f'<div class="pair">{film_card(run, video)}{picture}</div>{page.card(f"""<div class="columns">{numbers}</div>""")}'
-    )
+    return f'<div class="pair">{film_card(run, video)}{picture}</div>{page.card(f"""<div class="columns">{numbers}</div>""")}'
 
 
 def film_card(run: Run, video: Path) -> str:

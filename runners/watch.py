@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias
+from typing import Any, NamedTuple, Protocol, TextIO, TypeAlias, runtime_checkable
 
 import numpy as np
 
 from keel.agents.agent import Decision, Memory
 from keel.envs.errors import KeelError
-from keel.envs.protocol import Array, Observation, VecEnv
+from keel.envs.protocol import Array, Frame, Observation, VecEnv
 from keel.envs.seeding import derive_seed
 from keel.runners.video import VideoWriter
 from keel.runners.window import Window, has_display
@@ -29,6 +29,13 @@ class Policy(Protocol):
     def initial_memory(self, batch: int) -> Memory: ...
 
     def act(self, observation: Observation, memory: Memory, is_first: Array, *, explore: bool) -> Decision: ...
+
+
+@runtime_checkable
+class KeepsFinalFrame(Protocol):
+    """Worlds that keep how the first of them looked when the last step ended its episode (`keel.envs.vector.Vector`)."""
+
+    final_frame: Frame | None
 
 
 class Moment(NamedTuple):
@@ -95,8 +102,8 @@ def play(
 ) -> Iterator[Moment]:
     """The moments of the first episodes of `seed`: one before every action and one when the episode has ended.
 
-    A vector environment that reports an end has begun the next episode already, so the world as the last action left
-    it is never drawn: the moment of the end repeats the frame that this action answered.
+    A vector environment that reports an end has begun the next episode already. The moment of the end has the frame
+    that it kept of the world as the last action left it; where it kept none, the frame that this action answered.
     """
     for name, value in (("episodes", episodes), ("max_steps", max_steps)):
         if value < 1:
@@ -120,6 +127,8 @@ def _play(policy: Policy, envs: VecEnv, seed: int, episodes: int, max_steps: int
             outcome = _outcome(bool(followed.terminated[0]), bool(followed.truncated[0]), steps >= max_steps)
             if outcome in ("", "cut"):
                 frame = _frame(envs, text)
+            elif isinstance(envs, KeepsFinalFrame) and envs.final_frame is not None:
+                frame = envs.final_frame
         yield Moment(frame, episode, steps, return_, outcome)
         if outcome == "cut":
             observation = envs.reset(derive_seed(seed, "after a cut", episode))

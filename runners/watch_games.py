@@ -69,7 +69,7 @@ def watch_command(arguments: list[str]) -> int | None:
     Returns: the exit code, or None for any other run, which is watched in its world.
     """
     options, rest = _parser().parse_known_args(arguments)
-    if options.run is None or (run := _find(options.run)) is None:
+    if "--controller" in arguments or options.run is None or (run := _find(options.run)) is None:
         return None
     if options.against is None and run.config.get("agent") != "alphazero":
         return None

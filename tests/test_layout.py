@@ -32,6 +32,7 @@ MAY_IMPORT = {
     ),
     "runners": ("keel",),
 }
+PRETRAINED = "results/pretrained"  # trained networks, shipped as data
 HEAVY = {"torch", "wandb", "stable_baselines3", "matplotlib", "av", "pygame", "numba"}
 MAX_FILE_LINES = 400
 MAX_FUNCTION_LINES = 60
@@ -107,17 +108,20 @@ def test_files_and_functions_stay_small(path: Path) -> None:
 def test_every_folder_of_modules_is_packaged() -> None:
     settings = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
     folders = {keel_package(path) for path in SOURCES}
-    assert set(settings["packages"]) == folders | {"keel"}
-    homes = {"keel": ".src/root"} | {name: name.removeprefix("keel.").replace(".", "/") for name in folders}
+    assert set(settings["packages"]) == folders | {"keel", "keel.pretrained"}
+    homes = {"keel": ".src/root", "keel.pretrained": PRETRAINED} | {
+        name: name.removeprefix("keel.").replace(".", "/") for name in folders
+    }
     assert settings["package-dir"].items() <= homes.items()
     assert settings["package-dir"].keys() >= {"keel", *(f"keel.{part}" for part in PARTS)}
 
 
 def test_the_links_for_type_checkers_point_home() -> None:
     links = {path.name: path for path in (ROOT / ".src" / "keel").iterdir()}
-    assert links.keys() == {"__init__.py", "py.typed", *PARTS}
+    assert links.keys() == {"__init__.py", "py.typed", "pretrained", *PARTS}
     for name, link in links.items():
         home = ROOT / name if name in PARTS else ROOT / ".src" / "root" / name
+        home = ROOT / PRETRAINED if name == "pretrained" else home
         assert link.is_symlink()
         assert link.resolve(strict=True) == home
 

@@ -8,8 +8,8 @@ The same things as on the command line, without ceremony:
     keel.evaluate(run, episodes=100)
     worlds = keel.make_vec("keel/CartPole-v0", num_envs=64)
 
-Importing keel registers its worlds with Gymnasium, so `gymnasium.make("keel:keel/CartPole-v0")` works anywhere. What
-needs torch is imported when it is first used.
+Importing keel registers its worlds with Gymnasium, so `gymnasium.make("keel:keel/CartPole-v0")` works anywhere, and
+trained players as opponents in its board games. What needs torch is imported when it is first used.
 """
 
 from __future__ import annotations
@@ -17,9 +17,12 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from keel.envs.games.opponents import register_opponents
 from keel.envs.registry import register_all
 
 if TYPE_CHECKING:
+    from keel.envs.games.game import Game
+    from keel.envs.games.opponents import Opponent
     from keel.envs.vector import make_vec
     from keel.runners.api import evaluate, load, train
     from keel.runners.run import Run
@@ -41,4 +44,10 @@ def __getattr__(name: str) -> Any:
     return getattr(importlib.import_module(_HOMES[name]), name)
 
 
+def _load_opponent(name: str, game: Game) -> Opponent:
+    return importlib.import_module("keel.runners.opponents").load_opponent(name, game)
+
+
 register_all()
+for _form in ("rollouts:N", "run:RUN[:SIMULATIONS]"):
+    register_opponents(_form, _load_opponent)

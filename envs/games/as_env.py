@@ -10,8 +10,8 @@ from gymnasium import spaces
 
 from keel.envs.errors import closest
 from keel.envs.games.games import make_game
-from keel.envs.games.opponents import OPPONENTS, play
-from keel.envs.games.text import SYMBOLS, board_text
+from keel.envs.games.opponents import find_opponent, play
+from keel.envs.games.text import board_text, sides
 from keel.envs.protocol import ACTION_MASK, Array
 
 SEATS = ("first", "second", "any")
@@ -26,7 +26,7 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
 
     | key           | space                           | meaning                                                       |
     |---------------|---------------------------------|---------------------------------------------------------------|
-    | `observation` | Box [C H W] float32, 0 to 1     | planes of who is to move: own stones, the opponent's, C = 2   |
+    | `observation` | Box [C H W] float32, 0 to 1     | planes of who is to move: own stones, the opponent's, more  |
     | `action_mask` | MultiBinary [A] int8            | the legal moves, 1 = legal; all 1 once the game has ended     |
 
     The observation after the last move is that of the player who would be next. Board and moves are turned so that
@@ -34,20 +34,23 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
 
     Actions, Discrete A, as the game numbers them: the cell, row by row from the top left (Tic-tac-toe, Gomoku, Hex,
     Othello, where H*W is to pass and legal only where no other move is); the column (Connect Four); 3 x the cell moved
-    from + 0 left and forward, 1 forward, 2 right and forward (Breakthrough). Option illegal_move: what a move that is
-    not legal does, "raise" a ValueError or "lose" the game at once. The ids that Keel registers lose, as an agent that
-    knows no masks, or a checker of environments, tries anything.
+    from + 0 left and forward, 1 forward, 2 right and forward (Breakthrough); 73 x the cell + the kind of move (chess).
+    Option illegal_move: what a move that is not legal does, "raise" a ValueError or "lose" the game at once. The ids
+    that Keel registers lose, as an agent that knows no masks, or a checker of environments, tries anything.
 
     Reward: 1 for a game won, -1 for one lost, 0 for a draw and for every move that ends nothing.
     Start: the empty board, or the game's opening position. Option seat: whether the agent moves "first" or "second", or
     "any", by lot in each episode. Where it is second, the opponent has moved already.
     Terminated: the game has ended. Truncated: never.
     Option opponent: "random" plays any legal move; "one_ply" wins at once if it can, else moves so that you cannot
-    win at once, if there is such a move, else plays any.
-    Option game: one of `keel.envs.games.games.GAMES`.
+    win at once, if there is such a move, else plays any; "rollouts:N" searches with N games by lot a move;
+    "run:RUN" and "run:RUN:SIMULATIONS" search with the network of a run of self-play, which leaves nothing to chance:
+    who plays the same moves against it sees the same game.
+    Option game: one of `keel.envs.games.games.GAMES` or `OPTIONAL_GAMES`, or "openspiel:NAME".
 
     Raises:
         ValueError: an option that is none of these; a step before the first reset or after the end.
+        FileNotFoundError, KeelError: the opponent's run is not there, or cannot be read.
 
     Source: the rules of each game, keel/envs/games/README.md.
     """
@@ -62,13 +65,12 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
         illegal_move: str = "raise",
         render_mode: str | None = None,
     ) -> None:
-        check_choice("opponent", opponent, tuple(OPPONENTS))
         check_choice("seat", seat, SEATS)
         check_choice("illegal_move", illegal_move, ILLEGAL_MOVES)
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ValueError(f"render_mode is {render_mode!r}, it must be 'rgb_array', 'ansi' or None")
         self.game = make_game(game)
-        self._opponent = OPPONENTS[opponent]
+        self._opponent = find_opponent(opponent, self.game)
         self._seat = seat
         self._illegal_loses = illegal_move == "lose"
         self.render_mode = render_mode
@@ -114,7 +116,7 @@ class BoardGame(gymnasium.Env[dict[str, Array], np.int64]):
             return None
         if self.render_mode == "rgb_array":
             return self._picture()
-        you, mover = (SYMBOLS[1 - 2 * player] for player in (self._agent, self._player))
+        you, mover = (sides(self.game)[player] for player in (self._agent, self._player))
         state = "the game has ended" if self._ended else f"{mover} to move"
         return f"{board_text(self.game, self._state, self._player)}\nyou are {you}, {state}\n"
 

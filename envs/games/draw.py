@@ -8,7 +8,8 @@ import numpy as np
 import pygame
 
 from keel.envs.fonts import fitted, font
-from keel.envs.games.draw_layout import Layout, cell_of, frame_size, layout
+from keel.envs.games.draw_chess import draw_move, draw_piece, draw_threats
+from keel.envs.games.draw_layout import Layout, cell_of, frame_size, layout, origin_of
 from keel.envs.games.draw_pieces import (
     BLACK,
     INK,
@@ -37,6 +38,7 @@ def draw_board(
     board: Array,
     *,
     last: int | None = None,
+    origin: int | None = None,
     marks: Iterable[int] = (),
     title: str = "",
 ) -> None:
@@ -45,8 +47,10 @@ def draw_board(
     Whoever has won is seen from the board itself: their line, chain or pawn is marked.
 
     Args:
-        board: [H W] as people see it, 1 for the first player's pieces, -1 for the second's; see `Game.board`.
-        last: the cell of the last move, row by row from the top left. marks: cells that get a hint, as legal moves do.
+        board: [H W] as people see it, 1 for the first player's pieces, -1 for the second's; see `Game.board`. In chess
+            a king that is attacked, or mated, is marked.
+        last: the cell of the last move, row by row from the top left. origin: the cell from which it came, where pieces
+            move (`draw_layout.origin_of`). marks: cells that get a hint, as legal moves do.
         title: who is to move or has won, for instance; what does not fit is cut off.
     """
     width, height = surface.get_size()
@@ -55,13 +59,19 @@ def draw_board(
     won = winning_cells(game, board)
     canvas.fill(PAPER)
     look.board(canvas, at)
-    if look.tinted:
-        _tint(canvas, at, last, won)
-    hint = mix(look.ground, BLACK, 0.4)
-    for cell in marks:
-        pygame.draw.circle(canvas, hint, at.centre_of(cell), 0.11 * at.pitch)
+    moved = [cell for cell in (origin, last) if cell is not None]
+    if look.kinds:
+        draw_move(canvas, at, moved)
+        draw_threats(canvas, at, board, last)
+    elif look.tinted:
+        _tint(canvas, at, moved, won)
+    _hint(canvas, at, look, board, marks)
     for cell in np.flatnonzero(board).tolist():
-        look.piece(canvas, at, at.centre_of(cell), look.colours[0 if board.flat[cell] == 1 else 1])
+        centre, number = at.centre_of(cell), int(board.flat[cell])
+        if look.kinds:
+            draw_piece(canvas, at, centre, number)
+        else:
+            look.piece(canvas, at, centre, look.colours[0 if number == 1 else 1])
     if not look.tinted:
         _ring(canvas, at, look, board, last, won)
     surface.blit(pygame.transform.smoothscale(canvas, (width, height)), (0, 0))
@@ -81,9 +91,9 @@ def picture(
     board = game.board(state, player)
     marks = [] if legal is None or not look_of(game.name).hinted else np.flatnonzero(legal).tolist()
     cells = [cell for action in marks if (cell := cell_of(game, action, player, board)) is not None]
-    draw_board(
-        surface, game, board, last=None if last is None else cell_of(game, *last, board), marks=cells, title=title
-    )
+    to = None if last is None else cell_of(game, *last, board)
+    origin = None if last is None or not look_of(game.name).tinted else origin_of(game, *last)
+    draw_board(surface, game, board, last=to, origin=origin, marks=cells, title=title)
     width, height = surface.get_size()
     return np.frombuffer(pygame.image.tobytes(surface, "RGB"), np.uint8).reshape(height, width, 3).copy()
 
@@ -98,8 +108,18 @@ def status(game: Game, *, player: int, agent: int, ended: bool, winner: int | No
     return f"{now}  ·  the agent is {players[agent]}"
 
 
-def _tint(canvas: pygame.Surface, at: Layout, last: int | None, won: list[int]) -> None:
-    for cells, colour in (([] if last is None else [last], LAST_TINT), (won, WIN_TINT)):
+def _hint(canvas: pygame.Surface, at: Layout, look: Look, board: Array, marks: Iterable[int]) -> None:
+    """A dot in the middle of an empty cell, a ring around a piece that may be taken."""
+    colour = mix(look.ground, BLACK, 0.6 if look.tinted else 0.4)
+    for cell in marks:
+        if board.flat[cell]:
+            pygame.draw.circle(canvas, colour, at.centre_of(cell), 0.47 * at.pitch, thickness(at, 0.06))
+        else:
+            pygame.draw.circle(canvas, colour, at.centre_of(cell), 0.11 * at.pitch)
+
+
+def _tint(canvas: pygame.Surface, at: Layout, moved: list[int], won: list[int]) -> None:
+    for cells, colour in ((moved, LAST_TINT), (won, WIN_TINT)):
         for cell in cells:
             area = square(at, at.centre_of(cell), 0.92)
             pygame.draw.rect(canvas, colour, area, border_radius=round(0.06 * at.pitch))

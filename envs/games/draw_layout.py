@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
+from string import ascii_lowercase
 
 import numpy as np
 
@@ -20,6 +21,8 @@ MARGIN = 0.075  # around the cells, of their longer side; the coordinates stand 
 FOOTER = 0.09  # for the title below, likewise
 FRAME_WIDTH = 720  # pixels, where nobody asks for another size
 BY_COLUMN = "connect_four"  # games in which one points at a column and not at a cell
+LETTERS = {"go_": "abcdefghjklmnopqrst"}  # of the columns, of games that skip some: Go has no i
+SQUARES = re.compile(r"[a-z]\d+")  # in the name of a move
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Layout:
     margin: float
     footer: float
     """Pixels; the footer begins below the lower margin."""
+    letters: str = ascii_lowercase
+    """Of the columns."""
 
     def centre(self, row: float, column: float) -> Point:
         """Of the cell; also of one beyond an edge, or of a place between two."""
@@ -63,9 +68,7 @@ class Layout:
     def labels(self) -> list[tuple[str, Point]]:
         """The coordinates and their middles: letters above the columns, numbers left of the rows."""
         away = 0.58 * self.margin
-        labels = [
-            (chr(ord("a") + column), (self.centre(0, column)[0], self.top - away)) for column in range(self.width)
-        ]
+        labels = [(self.letters[column], (self.centre(0, column)[0], self.top - away)) for column in range(self.width)]
         for row in range(self.height):
             x, y = self.centre(row, -0.5)
             labels.append((str(row + 1 if self.from_top else self.height - row), (x - away, y)))
@@ -122,7 +125,13 @@ def layout(game: Game, size: tuple[int, int]) -> Layout:
         bottom=top + pitch * down,
         margin=pitch * MARGIN * longer,
         footer=pitch * FOOTER * longer,
+        letters=letters_of(game),
     )
+
+
+def letters_of(game: Game) -> str:
+    """Of the columns, from the left."""
+    return next((letters for name, letters in LETTERS.items() if game.name.startswith(name)), ascii_lowercase)
 
 
 def frame_size(game: Game, width: int = FRAME_WIDTH) -> tuple[int, int]:
@@ -148,14 +157,28 @@ def cell_of(game: Game, action: int, player: int, board: Array) -> int | None:
     name = game.action_name(action, player)
     if name == "pass":
         return None
-    square = re.findall(r"[a-z]\d*", name)[-1]
-    column = ord(square[0]) - ord("a")
+    square = (SQUARES.findall(name) or [name])[-1]
+    column = letters_of(game).index(square[0])
     if game.name.startswith(BY_COLUMN):
         row = int(np.flatnonzero(board[:, column])[0])  # the stone that fell last lies on top
     else:
-        number = int(square[1:])
-        row = number - 1 if game.name.startswith(FROM_TOP) else game.height - number
+        return _cell_named(game, square)
     return row * game.width + column
+
+
+def origin_of(game: Game, action: int, player: int) -> int | None:
+    """The cell, as people see the board, that a piece left with a move; None where moves set stones.
+
+    Args: player: who moved.
+    """
+    squares = SQUARES.findall(game.action_name(action, player))
+    return _cell_named(game, squares[0]) if len(squares) > 1 else None
+
+
+def _cell_named(game: Game, square: str) -> int:
+    number = int(square[1:])
+    row = number - 1 if game.name.startswith(FROM_TOP) else game.height - number
+    return row * game.width + letters_of(game).index(square[0])
 
 
 def _extent(game: Game) -> Point:

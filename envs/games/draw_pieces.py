@@ -60,6 +60,8 @@ class Look:
     """Whether the last move and the winners are shown by the colour of their cells, else by rings."""
     hinted: bool = False
     """Whether legal moves are shown while a game is watched."""
+    kinds: bool = False
+    """Whether pieces are of several kinds: `draw_chess` draws them then, and `piece` is a token of a player."""
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
@@ -190,7 +192,7 @@ def thick_line(
         pygame.draw.circle(canvas, colour, end, width / 2)
 
 
-def breakthrough_board(canvas: pygame.Surface, at: Layout) -> None:
+def two_tone_board(canvas: pygame.Surface, at: Layout) -> None:
     pygame.draw.rect(canvas, RAIL, cells_box(at, 0.14 * at.margin), border_radius=round(0.14 * at.margin))
     for row in range(at.height):
         for column in range(at.width):
@@ -249,13 +251,23 @@ LOOKS = {
     "gomoku": Look(
         ("black", "white"), (BLACK, WHITE), WOOD, gomoku_board, partial(stone, radius=0.45, ground=WOOD), 0.45
     ),
+    "go_": Look(("black", "white"), (BLACK, WHITE), WOOD, gomoku_board, partial(stone, radius=0.45, ground=WOOD), 0.45),
     "hex": Look(("blue", "orange"), (BLUE, ORANGE), CELL, hex_board, hex_tile, 0.36),
     "breakthrough": Look(
-        ("white", "black"), (WHITE, BLACK), LIGHT_SQUARE, breakthrough_board, pawn, 0.35, tinted=True
+        ("white", "black"), (WHITE, BLACK), LIGHT_SQUARE, two_tone_board, pawn, 0.35, tinted=True
+    ),
+    "chess": Look(
+        ("white", "black"), (WHITE, BLACK), LIGHT_SQUARE, two_tone_board, pawn, 0.35, tinted=True, kinds=True
     ),
 }  # fmt: skip
 
 
 def look_of(name: str) -> Look:
-    """Of the game of this name; boards of other sizes, whose names begin alike, look alike."""
-    return next(look for beginning, look in LOOKS.items() if name.startswith(beginning))
+    """Of the game of this name; boards of other sizes, whose names begin alike, look alike.
+
+    Raises: ValueError for a game that nobody drew: it can be seen as text.
+    """
+    for beginning, look in LOOKS.items():
+        if name.startswith(beginning):
+            return look
+    raise ValueError(f"{name} cannot be drawn: there is no picture of its board; render it as text, mode 'ansi'")

@@ -55,7 +55,8 @@ class Game(Protocol):
         ...
 
     def board(self, state: Array, player: int) -> Array:
-        """The state [S] as people see it, [H W] int8: 1 for the first player's stones, -1 for the second's.
+        """The state [S] as people see it, [H W] int8: 1 for the first player's stones, -1 for the second's. In chess the
+        numbers say the kind of piece, 1 to 6 (`ChessGame.board`).
 
         Args: player: who is to move, 0 the first or 1 the second.
         """

@@ -1,4 +1,4 @@
-"""Opponents that need no training: who draws lots, and who looks one move ahead."""
+"""Opponents that belong to a world: who draws lots, who looks one move ahead, and those that others register."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import NamedTuple
 
 import numpy as np
 
+from keel.envs.errors import closest
 from keel.envs.games.game import Game
 from keel.envs.protocol import Array
 
-# From a game, a state [S] that has not ended and a generator to a legal move.
+# From a game, a state [S] that has not ended and a generator to a legal move. It follows from these three alone: worlds
+# are brought back by replaying their moves, and share their opponents.
 Opponent = Callable[[Game, Array, np.random.Generator], int]
+Loader = Callable[[str, Game], Opponent]
 
 
 class Played(NamedTuple):
@@ -45,10 +48,12 @@ def one_ply_move(game: Game, state: Array, generator: np.random.Generator) -> in
     """A move that wins at once; else one after which the other player cannot; else any. Among several by lot."""
     moves = np.flatnonzero(game.legal(state[None])[0])
     played = play(game, state[None].repeat(len(moves), axis=0), moves)
-    good = played.ended & (played.value < 0)
-    if not good.any():
-        good = np.array([not can_win(game, *row) for row in zip(*played, strict=True)])
-    return draw(moves[good] if good.any() else moves, generator)
+    wins = played.ended & (played.value < 0)
+    if wins.any():
+        return draw(moves[wins], generator)
+    order = generator.permutation(len(moves))  # the first good one in it is any of them, and the rest need no look
+    safe = (index for index in order if not can_win(game, *(part[index] for part in played)))
+    return int(moves[next(safe, order[0])])
 
 
 def draw(moves: Array, generator: np.random.Generator) -> int:
@@ -66,3 +71,29 @@ def can_win(game: Game, state: Array, legal: Array, ended: Array, value: Array) 
 
 
 OPPONENTS: dict[str, Opponent] = {"random": random_move, "one_ply": one_ply_move}
+
+_LOADERS: dict[str, tuple[str, Loader]] = {}
+
+
+def register_opponents(form: str, loader: Loader) -> None:
+    """Have `find_opponent` ask `loader` for every opponent whose name begins like `form` up to its colon.
+
+    So the worlds know nothing of networks and searches, and players that stand on these can be in them all the same.
+
+    Args:
+        form: how such names are written, for people, such as "rollouts:N".
+        loader: from the whole name and the game to the opponent; raises ValueError for a name that is none.
+    """
+    _LOADERS[form.partition(":")[0]] = form, loader
+
+
+def find_opponent(name: str, game: Game) -> Opponent:
+    """The opponent of this name for `game`. Raises: ValueError for none that is known, and what its loader raises."""
+    if name in OPPONENTS:
+        return OPPONENTS[name]
+    prefix, colon, _ = str(name).partition(":")
+    if colon and prefix in _LOADERS:
+        return _LOADERS[prefix][1](name, game)
+    forms = [form for form, _ in _LOADERS.values()]
+    near = closest(prefix + colon, [*OPPONENTS, *(f"{known}:" for known in _LOADERS)])
+    raise ValueError(f"opponent is {name!r}{near}; it must be one of {', '.join([*OPPONENTS, *forms])}")

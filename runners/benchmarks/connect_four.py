@@ -16,13 +16,13 @@ from keel.envs.games.games import make_game
 from keel.envs.protocol import Array
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.networks.pretraining.audit import wilson
+from keel.runners.agents import pick_device
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved, board_of, solved, solver
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
 from keel.runners.files import read_json
 from keel.runners.match import play_match
 from keel.runners.players import make_player
-from keel.runners.agents import pick_device
 from keel.runners.run import Run
 from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, load_network
 from keel.runners.selfplay_trainer import SelfPlayTrainer
@@ -149,23 +149,22 @@ def table(result: dict[str, Any]) -> str:
         shown = [f"{100 * c['share']:.1f} % ({100 * c['low']:.1f}–{100 * c['high']:.1f})" for c in cells]
         rows.append(["network alone" if count == "0" else count, *shown])
     met, first, second = result["rollouts"], result["solver"]["first"], result["solver"]["second"]
-    lines = [
+    trained = (
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
         f"{result['moves']:,} moves against itself. Moves that keep what the position is worth, of different positions of "
-        "games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with 95 % intervals:",
-        "",
-        markdown_table(header, rows),
-        "",
-        f"Against a Monte Carlo tree search with 1,000 games by lot a move (100 simulations, two opening moves by lot): "
-        f"{met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}.",
-        "",
-        f"Against the perfect solver from the empty board (400 simulations; who moves first can always win): moving first "
+        "games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with 95 % intervals:"
+    )
+    rollouts = (
+        "Against a Monte Carlo tree search with 1,000 games by lot a move (100 simulations, two opening moves by lot): "
+        f"{met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}."
+    )
+    perfect = (
+        "Against the perfect solver from the empty board (400 simulations; who moves first can always win): moving first "
         f"{first['wins']} won, {first['draws']} drawn, {first['losses']} lost; moving second {second['wins']} won, "
-        f"{second['draws']} drawn, {second['losses']} lost.",
-        "",
-        "![Strength by minute](connect-four/strength.png)",
-    ]
-    return "\n".join(lines)
+        f"{second['draws']} drawn, {second['losses']} lost."
+    )
+    picture = "![Strength by minute](connect-four/strength.png)"
+    return "\n\n".join([trained, markdown_table(header, rows), rollouts, perfect, picture])
 
 
 def strength(result: dict[str, Any], width_inches: float = WIDE_INCHES) -> Figure:

@@ -25,6 +25,7 @@ REMARKS = (
     ".*maximum value is infinity.*",
     "Nested observation spaces.*",
     "The minimal resolution for an image.*",  # of its own CnnPolicy
+    "Treating image space as channels-last.*",  # its guess at the planes of chess
     "It seems that your observation .*is an image.*",  # planes of boards hold 0 and 1
     # Gymnasium's own Pendulum has torques of -2 to 2.
     ".*we recommend using a symmetric and normalized space.*",

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import av
+import gymnasium
 import numpy as np
 import pytest
 from gymnasium import spaces
@@ -16,7 +17,7 @@ from keel.envs.errors import KeelError
 from keel.envs.protocol import Step
 from keel.envs.vector import make_vec
 from keel.runners import watch as watching
-from keel.runners.watch import play, record_episode, watch
+from keel.runners.watch import KeepsFinalFrame, play, record_episode, watch
 from keel.runners.window import Window, has_display
 
 
@@ -33,6 +34,7 @@ class Counter:
         self.lengths, self.text, self.truncate = lengths, text, truncate
         self.seeds: list[int] = []
         self.actions = 0
+        self.final_frame: Any = None
 
     def reset(self, seed: int) -> Any:
         self.seeds.append(seed)
@@ -43,6 +45,7 @@ class Counter:
         self.actions += 1
         self.count += 1
         end = np.array([self.count >= self.lengths[self.episode % len(self.lengths)]])
+        self.final_frame = self.render() if end[0] else None
         if end[0]:
             self.episode, self.count = self.episode + 1, 0
         never = np.array([False])
@@ -116,7 +119,13 @@ def test_play_shows_a_moment_before_each_action_and_one_at_each_end() -> None:
         (1, 0, 0, ""), (1, 1, 2, ""), (1, 2, 4, ""), (1, 3, 6, "terminated"),
         (2, 0, 0, ""), (2, 1, 2, ""), (2, 2, 4, "terminated"),
     ]  # fmt: skip
-    # The world has begun anew when the end is known: what stays in view is the last frame of the ended episode.
+    assert [int(moment.frame[0, 0, 0]) // 40 for moment in moments] == [0, 1, 2, 3, 0, 1, 2]
+
+
+def test_worlds_that_keep_no_final_frame_end_with_the_one_before() -> None:
+    envs = Counter(3, 2)
+    envs.step, step = (lambda action: (step(action), setattr(envs, "final_frame", None))[0]), envs.step
+    moments = list(play(Recorder(), envs, seed=7, episodes=2))
     assert [int(moment.frame[0, 0, 0]) // 40 for moment in moments] == [0, 1, 2, 2, 0, 1, 1]
 
 
@@ -158,8 +167,71 @@ def test_record_episode_films_one_episode(tmp_path: Path) -> None:
     }  # fmt: skip
     shown = greys(path)
     assert shown[:4] == [0, 1, 2, 3]
-    assert set(shown[4:]) == {3}
+    assert set(shown[4:]) == {4}
     assert len(shown[4:]) == 7  # the end stays for 0.7 seconds
+
+
+class CountingWorld(gymnasium.Env[Any, Any]):
+    """`Counter` as a Gymnasium environment; every episode ends after 4 steps."""
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array", "ansi"], "render_fps": 10}  # pyright: ignore
+    observation_space: spaces.Space[Any] = spaces.Box(0, 100, (1,), np.float32)
+    action_space: spaces.Space[Any] = spaces.Discrete(2)
+
+    def __init__(self, render_mode: str | None = None) -> None:
+        self.render_mode = render_mode
+
+    def reset(self, *, seed: int | None = None, options: Any = None) -> tuple[Any, dict[str, Any]]:
+        self.count = 0
+        return np.zeros(1, np.float32), {}
+
+    def step(self, action: Any) -> tuple[Any, float, bool, bool, dict[str, Any]]:
+        self.count += 1
+        return np.full(1, self.count, np.float32), 2.0, self.count == 4, False, {}
+
+    def render(self) -> Any:
+        text = self.render_mode == "ansi"
+        return f"count {self.count}\n" if text else np.full((32, 48, 3), 40 * self.count, np.uint8)
+
+
+@pytest.fixture
+def counting_world(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The id of `CountingWorld`, known to worker processes too."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    gymnasium.register("test/Counting-v0", entry_point=f"{Path(__file__).stem}:CountingWorld")
+    yield "test/Counting-v0"
+    gymnasium.registry.pop("test/Counting-v0")
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_film_shows_the_world_as_the_last_action_left_it(workers: int, counting_world: str, tmp_path: Path) -> None:
+    envs = make_vec(counting_world, 1, workers=workers, render_mode="rgb_array")
+    path = tmp_path / "film.mp4"
+    assert record_episode(Recorder(), envs, path, seed=0)["length"] == 4
+    assert greys(path) == [0, 1, 2, 3] + [4] * 7  # the end stays for 0.7 seconds
+    envs.close()
+
+
+def test_the_final_frame_is_kept_for_one_step_and_drawn_only_where_asked(counting_world: str) -> None:
+    drawn = make_vec(counting_world, 2, render_mode="ansi")
+    plain = make_vec(counting_world, 2)
+    for envs, kept in ((drawn, "count 4\n"), (plain, None)):
+        assert isinstance(envs, KeepsFinalFrame)
+        envs.reset(0)
+        frames = []
+        for _ in range(9):
+            envs.step(np.zeros(2, np.int64))
+            frames.append(envs.final_frame)
+        assert frames == [None, None, None, kept, None, None, None, kept, None]
+    assert drawn.render() == "count 1\n"
+
+
+def test_the_last_move_of_a_game_is_seen() -> None:
+    envs = make_vec("keel/TicTacToe-v0", 1, env_options={"seat": "first"}, render_mode="ansi")
+    *_, before, end = play(First(), envs, seed=0, episodes=1, text=True)  # a cell taken twice loses
+    envs.close()
+    assert "X to move" in before.frame
+    assert end.frame.endswith("you are X, the game has ended\n")
 
 
 def test_record_episode_of_a_real_world(tmp_path: Path) -> None:

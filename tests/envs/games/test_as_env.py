@@ -10,7 +10,7 @@ import pytest
 from keel.envs.games.as_env import BoardGame
 from keel.envs.games.game import Game
 from keel.envs.games.games import GAMES, make_game
-from keel.envs.games.opponents import OPPONENTS, one_ply_move, random_move
+from keel.envs.games.opponents import OPPONENTS, Opponent, one_ply_move, random_move, register_opponents
 from keel.envs.make import make_single
 from keel.envs.masks import find_without_choice, parts_of_mask
 from keel.envs.protocol import ACTION_MASK, Array
@@ -177,6 +177,52 @@ def test_looking_ahead_beats_chance() -> None:
     assert np.mean(results) < -0.4
 
 
+@pytest.fixture
+def loaded(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Game]]:
+    """What was asked of the loader of opponents "last:N", which play the Nth legal move from the end."""
+    asked: list[tuple[str, Game]] = []
+
+    def load(name: str, game: Game) -> Opponent:
+        asked.append((name, game))
+        if not name.removeprefix("last:").isdigit():
+            raise ValueError(f"{name!r} names no number")
+        number = int(name.removeprefix("last:"))
+        return lambda game, state, generator: int(np.flatnonzero(game.legal(state[None])[0])[-number])
+
+    monkeypatch.setattr("keel.envs.games.opponents._LOADERS", {})
+    register_opponents("last:N", load)
+    return asked
+
+
+def test_an_opponent_can_come_from_elsewhere(loaded: list[tuple[str, Game]]) -> None:
+    env = BoardGame("connect_four", "last:2", seat="first")
+    assert loaded == [("last:2", env.game)]
+    env.reset(seed=0)
+    own, other = env.step(0)[0]["observation"]
+    assert own[5].tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert other[5].tolist() == [0, 0, 0, 0, 0, 1, 0]
+
+
+def test_an_opponent_that_its_loader_refuses_stops_the_world_before_it_begins(loaded: list[tuple[str, Game]]) -> None:
+    with pytest.raises(ValueError, match="'last:x' names no number"):
+        make_vec("keel/ConnectFour-v0", 2, env_options={"opponent": "last:x"})
+    with pytest.raises(ValueError, match=r"opponent is 'last'; did you mean 'last:'.*one of random, one_ply, last:N"):
+        BoardGame("connect_four", "last")
+
+
+def test_chess_is_an_environment_like_the_others() -> None:
+    pytest.importorskip("chess")
+    env = BoardGame("chess", seat="second")
+    seen = episode(env, 0, np.random.default_rng(0))
+    assert env.action_space.n == 4672
+    assert seen[-1][1] in (-1.0, 0.0, 1.0)
+    assert len(seen) > 4
+    assert all(env.observation_space.contains(observation) for observation, _, _ in seen)
+    env.reset(seed=1)
+    with pytest.raises(ValueError, match=r"the move 4671.* is not legal in chess; legal: "):
+        env.step(4671)
+
+
 def test_a_move_that_is_not_legal_is_named() -> None:
     env = BoardGame("tic_tac_toe", seat="first")
     env.reset(seed=0)
@@ -237,17 +283,20 @@ def test_the_mask_of_a_vector_of_worlds_always_leaves_a_choice() -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"game": "chess"}, "game is 'chess'"),
+        ({"game": "ludo"}, "game is 'ludo'"),
         (
             {"opponent": "one_ply_"},
-            r"opponent is 'one_ply_'; did you mean 'one_ply'\?; it must be one of random, one_ply",
+            r"opponent is 'one_ply_'; did you mean 'one_ply'\?; it must be one of random, one_ply, .*run:RUN",
         ),
+        ({"opponent": "rum:mine"}, r"opponent is 'rum:mine'; did you mean 'run:'\?; it must be one of random, "),
+        ({"opponent": "rollouts"}, r"opponent is 'rollouts'; did you mean 'rollouts:'\?; .*rollouts:N"),
+        ({"opponent": 3}, "opponent is 3; it must be one of random"),
         ({"seat": "third"}, "seat is 'third'"),
         ({"illegal_move": "ignore"}, "illegal_move is 'ignore'"),
         ({"render_mode": "human"}, "render_mode is 'human'"),
     ],
 )
-def test_options_that_are_none_are_refused(options: dict[str, str], said: str) -> None:
+def test_options_that_are_none_are_refused(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         BoardGame(**options)
 

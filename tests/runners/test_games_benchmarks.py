@@ -1,0 +1,91 @@
+"""The judges of board games: what they hold to be right is right."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keel.envs.games.games import make_game
+from keel.runners.benchmarks import connect_four, tic_tac_toe
+from keel.runners.benchmarks.connect_four_positions import (
+    PHASES,
+    Solved,
+    board_of,
+    draw_positions,
+    run,
+    solved,
+    solver,
+    states_of,
+)
+
+PAGE = Path(__file__).parents[2] / "results" / "benchmarks" / "connect-four-positions.json"
+needs_solver = pytest.mark.skipif(importlib.util.find_spec("bitbully") is None, reason="the extra `oracles` is missing")
+
+
+def test_tic_tac_toe_is_solved() -> None:
+    """5,478 positions can be reached, of which 958 have ended; the corner and the middle draw, as every first move does."""
+    states, worth = tic_tac_toe.solve()
+    assert states.shape == (4_520, 9)
+    start = int(np.flatnonzero((states == 0).all(axis=1))[0])
+    assert worth[start].tolist() == [0.0] * 9
+    fork = np.array([1, 0, 0, 0, -1, 0, 0, 0, 1], np.int8) * -1  # opposite corners: a corner loses, an edge holds
+    row = int(np.flatnonzero((states == fork).all(axis=1))[0])
+    assert worth[row, [1, 3, 5, 7]].tolist() == [0.0] * 4
+    assert worth[row, [2, 6]].tolist() == [-1.0] * 2
+
+
+@needs_solver
+def test_committed_positions_are_what_the_solver_says() -> None:
+    document = json.loads(PAGE.read_text())
+    few = run(count=3, seed=document["seed"])["positions"]
+    assert few[:3] == document["positions"][:3]
+    judge, chance = solver(), np.random.default_rng(0)
+    for index in chance.integers(len(document["positions"]), size=60).tolist():
+        _, moves, scores = document["positions"][index]
+        found = judge.score_all_moves(board_of(states_of([moves])[0]))
+        assert [found.get(column) for column in range(7)] == scores
+
+
+@needs_solver
+def test_the_first_player_wins_in_the_middle_alone() -> None:
+    """Allis 1988, A knowledge-based approach of Connect-Four: the middle wins, its neighbours draw, the rest loses."""
+    scores = solver().score_all_moves(board_of(make_game("connect_four").start()))
+    assert [int(np.sign(scores[column])) for column in range(7)] == [-1, -1, 0, 1, 0, -1, -1]
+
+
+def test_positions_are_of_their_phase_and_all_differ() -> None:
+    phases, games = draw_positions(20, 1)
+    assert len(set(games)) == len(games) == 60
+    for phase, moves in zip(phases, games, strict=True):
+        fewest, most = PHASES[phase]
+        assert fewest <= len(moves) <= most
+    assert draw_positions(20, 1) == (phases, games)
+
+
+def test_a_move_is_right_where_it_keeps_what_the_position_is_worth() -> None:
+    worth = np.array([[1, -1, np.nan, 0, 1, 1, 1], [-1] * 7], np.float32)
+    positions = Solved(np.zeros((2, 42), np.int8), np.array(["opening", "end"]), worth)
+    assert positions.right(np.array([0, 3])).tolist() == [True, True]
+    assert positions.right(np.array([3, 3])).tolist() == [False, True]
+    assert positions.choice.tolist() == [True, False]
+
+
+def test_a_judge_that_knows_all_is_right_everywhere_and_one_that_knows_nothing_is_not() -> None:
+    """The solver's own values as a network: every search with it makes no mistake, and more of it no more mistakes."""
+    every = solved(json.loads(PAGE.read_text()))
+    positions = Solved(*(part[::40] for part in every))
+    known = {state.tobytes(): row for state, row in zip(positions.states, positions.worth, strict=True)}
+
+    def knows(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        rows = np.stack([known.get(state.tobytes(), np.zeros(7, np.float32)) for state in states])
+        return 20.0 * np.nan_to_num(rows, nan=-1.0), np.zeros(len(states), np.float32)
+
+    shares = connect_four.judged(positions, knows, 0)
+    assert shares["all"]["share"] == 1.0
+    blind = connect_four.judged(positions, lambda s: (np.zeros((len(s), 7)), np.zeros(len(s), np.float32)), 0)
+    assert blind["choice"]["share"] < 0.7
+    assert shares["all"]["of"] == len(positions.states) == sum(shares[phase]["of"] for phase in PHASES)
