@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from keel.envs.games.game import Game
 from keel.runners import figures, page
 from keel.runners.files import write_text
-from keel.runners.match import Match, Record
+from keel.runners.game_records import write_games
 from keel.runners.seed_statistics import Interval
 from keel.runners.tournament import Standing, Tournament
 
@@ -24,7 +22,6 @@ COLUMNS = (
     *("score_moving_first", "score_moving_second"),
 )
 HEADER = ["player", "Elo", "ahead of next", "score", "won / drawn / lost", "moving first", "moving second"]
-RESULTS = {1.0: "1-0", 0.5: "1/2-1/2", 0.0: "0-1"}  # by the score of who moved first
 
 
 def write_tournament(tournament: Tournament, output: Path) -> dict[str, Path]:
@@ -34,15 +31,11 @@ def write_tournament(tournament: Tournament, output: Path) -> dict[str, Path]:
     """
     output.mkdir(parents=True, exist_ok=True)
     files = {"page": output / "arena.html", "figure": output / "ratings.png"}
-    files |= {"ratings": output / "ratings.csv", "games": output / "games.jsonl"}
+    files["ratings"] = output / "ratings.csv"
     write_text(files["page"], tournament_page(tournament))
     figures.save_png(rating_figure(tournament), files["figure"])
     write_text(files["ratings"], ratings_csv(tournament.standings))
-    rows = (json.dumps(row, ensure_ascii=False) + "\n" for row in game_rows(tournament))
-    write_text(files["games"], "".join(rows))
-    if tournament.game.name == "chess":
-        files["pgn"] = output / "games.pgn"
-        write_text(files["pgn"], games_pgn(tournament))
+    files |= write_games(output, "games", tournament.game, tournament.matches)
     return files
 
 
@@ -112,33 +105,6 @@ def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
         numbers = (cell.rjust(width) for cell, width in zip(cells, widths[1:], strict=True))
         lines.append("  ".join([name.ljust(widths[0]), *numbers]).rstrip())
     return lines
-
-
-def move_names(game: Game, moves: Sequence[int]) -> list[str]:
-    """The moves of a game from its beginning, as people write them."""
-    return [game.action_name(action, ply % 2) for ply, action in enumerate(moves)]
-
-
-def movers(match: Match, record: Record) -> tuple[str, str, str]:
-    """Who moved first in a game, who second, and the result as chess players write it."""
-    if record.seat == 0:
-        return match.first, match.second, RESULTS[record.score]
-    return match.second, match.first, RESULTS[1.0 - record.score]
-
-
-def game_rows(tournament: Tournament) -> Iterator[dict[str, Any]]:
-    """One row a game: who moved first and second, the result, how many moves were drawn by lot, and all moves."""
-    for match in tournament.matches:
-        for record in match.records:
-            first, second, result = movers(match, record)
-            yield {
-                "game": match.game,
-                "first": first,
-                "second": second,
-                "result": result,
-                "opening_moves": match.opening_moves,
-                "moves": move_names(tournament.game, record.moves),
-            }
 
 
 def ratings_csv(standings: Sequence[Standing]) -> str:
@@ -220,16 +186,3 @@ def _explanation(tournament: Tournament) -> str:
         "under “ahead of next”. Intervals of ratings come from the information matrix, those of scores from pairs of "
         f"games that share an opening; both hold 95 %. Seed {tournament.seed}."
     )
-
-
-def games_pgn(tournament: Tournament) -> str:
-    """The games of a chess tournament, one after the other, in Portable Game Notation."""
-    from keel.envs.games.chess_notation import pgn  # needs python-chess
-
-    parts = []
-    for match in tournament.matches:
-        for record in match.records:
-            white, black, _ = movers(match, record)
-            headers = {"Event": "keel arena", "Round": str(len(parts) + 1), "White": white, "Black": black}
-            parts.append(pgn(record.moves, headers).rstrip())
-    return "\n\n".join(parts) + "\n"

@@ -28,6 +28,11 @@ PRESETS = {
         ),
         backbone=BoardConfig(blocks=2, channels=32),
     ),
+    "chess": SelfPlayPreset(  # rules in Python: few games by lot, and no rollouts as opponents
+        training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
+        hyperparameters=AlphaZeroConfig(selfplay=SelfPlayConfig(games=32), window=100_000),
+        backbone=BoardConfig(blocks=4, channels=64, squeeze=8, features=256),
+    ),
 }
 
 

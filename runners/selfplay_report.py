@@ -46,9 +46,12 @@ def write_selfplay_report(run: Run, results: Results, result: SelfPlayResult, vi
         body += ["<h2>Strength</h2>", _strength(run, rows, ratings), page.card(_met(results, ratings))]
     if any("loss/policy" in row for row in rows):
         body += ["<h2>Learning</h2>", _learning(run, rows)]
-    if video is not None:
-        body += ["<h2>A game against itself</h2>", film_card(run, video)]
-    body += ["<h2>Go on</h2>", page.card(_commands(run)), "<h2>Settings</h2>", page.card(settings_table(run))]
+    commands = page.card(_commands(run))
+    if video is None:
+        body += ["<h2>Go on</h2>", commands]
+    else:
+        body += ["<h2>Games against itself</h2>", f'<div class="pair">{film_card(run, video)}{commands}</div>']
+    body += ["<h2>Settings</h2>", page.card(settings_table(run))]
     body += ["<h2>Machine and versions</h2>", page.card(provenance_line(run))]
     title = f"AlphaZero plays {run.config['env'].replace('_', ' ')}"
     write_text(run.path / "report.html", page.page(title, body, subtitle=f"{run.name} · seed {run.config['seed']}"))

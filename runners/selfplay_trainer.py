@@ -16,6 +16,7 @@ from keel.envs.seeding import derive_seed
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners import checkpoint
 from keel.runners.elo import Results, rate
+from keel.runners.game_records import write_games
 from keel.runners.match import Match, play_match
 from keel.runners.memory import trim_heap
 from keel.runners.players import make_player
@@ -148,8 +149,10 @@ class SelfPlayTrainer:
         better = True
         if self.best is not None:
             match = self.meet(player, self.player(*self.best), derive_seed(seed, "best"))
+            matches.append(match)
             metrics[SCORE + "best"] = match.tally().score
             better = match.tally().score >= 0.5
+        write_games(self.folder.path / "games", name.replace(" ", "-"), self.game, matches)
         if better:
             self.best = name, copy.deepcopy(self.learner.network)
             self.save(checkpoint.BEST, {"network": dict(self.best[1].state_dict())})

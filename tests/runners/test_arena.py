@@ -20,9 +20,6 @@ from keel.runners.arena import arena_game, open_run, run_game, show_progress
 from keel.runners.arena_report import (
     aligned,
     cross_cells,
-    game_rows,
-    games_pgn,
-    move_names,
     rating_figure,
     standing_cells,
     table,
@@ -30,6 +27,7 @@ from keel.runners.arena_report import (
     write_tournament,
 )
 from keel.runners.elo import Results, rate
+from keel.runners.game_records import game_rows, games_pgn, move_names
 from keel.runners.match import Match, Record, Tally
 from keel.runners.run import Run
 from keel.runners.tournament import Tournament, as_json, play_tournament
@@ -145,7 +143,7 @@ def test_the_files_can_be_read(tournament: Tournament, tmp_path: Path) -> None:
 
 
 def test_the_games_are_written_by_who_moved_first(tournament: Tournament) -> None:
-    rows = list(game_rows(tournament))
+    rows = list(game_rows(tournament.game, tournament.matches))
     won = sum(
         row["result"] == ("1-0" if row["first"] == "one_ply" else "0-1") for row in rows if "one_ply" in row.values()
     )
@@ -185,7 +183,7 @@ def test_the_figure_shows_ratings_and_intervals(tournament: Tournament) -> None:
 def test_chess_games_are_written_as_pgn(tmp_path: Path) -> None:
     game = make_game("chess")
     tournament = play_tournament(game, [ScriptedPlayer(game, "random"), Lazy(game)], 2, 0)
-    text = games_pgn(tournament)
+    text = games_pgn(tournament.matches)
     stream, games = io.StringIO(text), []
     while (one := chess.pgn.read_game(stream)) is not None:
         games.append(one)
