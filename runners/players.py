@@ -12,8 +12,9 @@ from keel.envs.errors import closest
 from keel.envs.games.game import Game
 from keel.envs.games.opponents import OPPONENTS
 from keel.runners.agents import pick_device
+from keel.runners.policy_player import PolicyPlayer
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import SelfPlaySettings, load_network
+from keel.runners.selfplay_settings import SelfPlaySettings, is_selfplay, load_network
 
 ROLLOUTS = "rollouts"
 PLAYERS = f"{', '.join(OPPONENTS)}, {ROLLOUTS}:SIMULATIONS, RUN or RUN:SIMULATIONS"
@@ -36,6 +37,10 @@ def make_player(
         config = SearchConfig(simulations=simulations, rule="puct")
         return SearchPlayer(f"{ROLLOUTS}:{simulations}", game, RolloutEvaluator(game, seed), config)
     run = Run.open(name)
+    if not is_selfplay(run.config):
+        if number:
+            raise ValueError(f"the player {words!r}: the policy of {run.name} does not search; leave out :{number}")
+        return PolicyPlayer(run, game, checkpoint=checkpoint, device=device)
     return run_player(run, game, _simulations(number, words) if number else None, checkpoint=checkpoint, device=device)
 
 
