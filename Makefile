@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # The weather that the demo trains in: a site's key, or an EPW file.
 WEATHER ?= ashburn
 
-.PHONY: demo test test-slow check benchmarks clean
+.PHONY: demo test test-slow check benchmarks pretrained clean
 
 demo: $(INSTALLED)
 	$(BIN)/keel train ppo --env keel/DataCenterCooling-v0 --env.weather $(WEATHER) --total-steps 4000000
@@ -31,6 +31,11 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark ppo-learning --output results/benchmarks
 	$(BIN)/keel benchmark dqn-throughput --output results/benchmarks
 	$(BIN)/keel benchmark dqn-learning --output results/benchmarks
+	$(BIN)/keel benchmark games-learning --output results/benchmarks
+	$(BIN)/keel benchmark selfplay-throughput --output results/benchmarks
+	$(BIN)/keel benchmark tic-tac-toe --output results/benchmarks
+	$(BIN)/keel benchmark connect-four-positions --output results/benchmarks
+	$(BIN)/keel benchmark connect-four --output results/benchmarks
 	$(BIN)/keel benchmark dqn-minatar --output results/benchmarks
 	$(BIN)/keel benchmark dqn-comparison --output results/benchmarks
 	$(BIN)/keel benchmark dqn-ablation --output results/benchmarks
@@ -48,6 +53,12 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark cooling-held-out --output results/benchmarks
 	$(BIN)/keel benchmark dqn-cooling-held-out --output results/benchmarks
 	$(BIN)/keel benchmark cooling-partial --output results/benchmarks
+
+# The networks that come with Keel, for `keel play`.
+PRETRAINED := tic_tac_toe connect_four othello_6x6
+pretrained: $(INSTALLED)
+	$(foreach game,$(PRETRAINED),$(BIN)/keel train alphazero --game $(game) --name pretrained-$(game) && ) \
+	$(BIN)/python -m keel.runners.pretrained_games $(PRETRAINED:%=pretrained-%)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

@@ -176,9 +176,7 @@ class SelfPlay:
     def state_dict(self) -> State:
         """The games as they stand."""
         longest = int(self.length.max())
-        history = {
-            name: part[:, :longest].copy() for name, part in self.history._asdict().items() if name != "outcome"
-        }
+        history = {name: part[:, :longest].copy() for name, part in self.history._asdict().items() if name != "outcome"}
         games = {"states": self.states.copy(), "length": self.length.copy(), "given_up_at": self.given_up_at.copy()}
         return {"moves": self.moves, **games, "history": history}
 

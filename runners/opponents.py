@@ -1,4 +1,4 @@
-"""Players that search as opponents in worlds: `keel.envs.games.opponents` asks here, by what `import keel` registers."""
+"""Players that search as opponents in worlds; `import keel` tells `keel.envs.games.opponents` to ask here."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ PPO_GAME_PRESETS: dict[str, Preset] = {
         ),
         CNNConfig(variant="small", channels=(32, 32), features=128),
     ),
-    # With less entropy it stays with the first openings that win often, and with 87 % of the games.
+    # With half the learning rate, a discount of 0.99 and 0.02 of entropy it won 87 % of the games instead of 95 %.
     TIC_TAC_TOE: Preset(
         Training(total_steps=200_000, num_envs=64, evaluate_every=20_480, evaluate_episodes=400),
         PPOConfig(
@@ -92,17 +92,5 @@ PQN_GAME_PRESETS: dict[str, Preset] = {
             epsilon=Schedule(1.0, 0.02, 0.2),
         ),
         CNNConfig(variant="small", channels=(32, 64), features=128, layer_norm=True),
-    ),
-    TIC_TAC_TOE: Preset(
-        Training(total_steps=200_000, num_envs=64, evaluate_every=20_480, evaluate_episodes=400),
-        PQNConfig(
-            epochs=4,
-            minibatch_size=512,
-            learning_rate=1e-3,
-            gamma=1.0,
-            lambda_=0.9,
-            epsilon=Schedule(1.0, 0.05, 0.2),
-        ),
-        CNNConfig(variant="small", channels=(64,), features=128, layer_norm=True),
     ),
 }

@@ -28,6 +28,22 @@ PRESETS = {
         ),
         backbone=BoardConfig(blocks=2, channels=32),
     ),
+    "connect_four": SelfPlayPreset(
+        hyperparameters=AlphaZeroConfig(
+            search=SearchConfig(simulations=32, c_scale=0.25),
+            selfplay=SelfPlayConfig(random_moves=16, full_share=1.0),
+            learning_rate=3e-3,
+        ),
+        backbone=BoardConfig(blocks=3, channels=32, squeeze=32),
+    ),
+    "othello_6x6": SelfPlayPreset(
+        hyperparameters=AlphaZeroConfig(
+            search=SearchConfig(simulations=32, c_scale=0.25),
+            selfplay=SelfPlayConfig(random_moves=8, full_share=1.0),
+            learning_rate=3e-3,
+        ),
+        backbone=BoardConfig(blocks=3, channels=32, squeeze=32),
+    ),
     "chess": SelfPlayPreset(  # rules in Python: few games by lot, and no rollouts as opponents
         training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
         hyperparameters=AlphaZeroConfig(selfplay=SelfPlayConfig(games=32), window=100_000),

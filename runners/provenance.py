@@ -15,7 +15,8 @@ REDACTED = "[redacted]"
 
 DISTRIBUTIONS = (
     "keel-rl", "torch", "numpy", "gymnasium", "numba", "safetensors", "stable-baselines3", "pygame-ce", "av", "wandb",
-    "box2d", "ale-py", "mujoco", "minigrid", "minatar", "envpool",
+    "box2d", "ale-py", "mujoco", "minigrid", "minatar", "envpool", "onnxruntime", "chess",
+    "open-spiel",
 )  # fmt: skip
 
 SECRET_WORDS = {"key", "apikey", "token", "secret", "password", "passwd"}

@@ -33,7 +33,7 @@ class Policy(Protocol):
 
 @runtime_checkable
 class KeepsFinalFrame(Protocol):
-    """Worlds that keep how the first of them looked when the last step ended its episode (`keel.envs.vector.Vector`)."""
+    """Worlds that keep how the first of them looked when the last step ended its episode, as `Vector` does."""
 
     final_frame: Frame | None
 

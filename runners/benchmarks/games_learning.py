@@ -17,6 +17,7 @@ import numpy as np
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
 from keel.runners.options import default_settings
+from keel.runners.presets import find_preset
 from keel.runners.seed_statistics import Interval
 from keel.runners.subjects import evaluate_subject, run_subject
 from keel.runners.train import train
@@ -34,12 +35,13 @@ MOST_WINS = {"keel/TicTacToe-v0": 0.967}
 def run(
     *, envs: list[str] | None = None, agents: list[str] | None = None, seeds: int = 3, jobs: int = 1
 ) -> dict[str, Any]:
-    """One row a training: how 1,000 games of the best checkpoint ended against each opponent. Whether it moves first
-    is drawn by lot in each game; the games decided nothing about the checkpoint.
+    """One row a training, for each agent and world that has a preset: how 1,000 games of the best checkpoint ended
+    against each opponent. Whether it moves first is drawn by lot in each game; the games chose nothing.
 
     Args: envs, agents: these alone; jobs: trainings at a time, each on one thread of a process of its own.
     """
-    work = [(agent, env, seed) for env in envs or ENVS for agent in agents or AGENTS for seed in range(seeds)]
+    pairs = [(agent, env) for env in envs or ENVS for agent in agents or AGENTS if find_preset(agent, env)]
+    work = [(agent, env, seed) for agent, env in pairs for seed in range(seeds)]
     rows = []
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         for row in pool.map(train_and_judge, *zip(*work, strict=True)):
@@ -94,9 +96,9 @@ def table(result: dict[str, Any]) -> str:
         if any(row["env"] == env for row in result["rows"])
     ]
     why = (
-        f"Each seed's best checkpoint plays {result['episodes']:,} games greedily, and lots choose who begins. All were "
-        f"trained against {OPPONENTS[0]} alone. Intervals (Wilson) say how well the games tell what these networks win, "
-        "not what other seeds would."
+        f"Each seed's best checkpoint plays {result['episodes']:,} games greedily, and lots choose who begins. "
+        f"All were trained against {OPPONENTS[0]} alone. "
+        "Intervals (Wilson) say how well the games tell what these networks win, not what other seeds would."
     )
     return "\n\n".join([markdown_table(header, lines), " ".join([why, *notes])])
 
