@@ -30,16 +30,16 @@ PRESETS = {
     ),
     "connect_four": SelfPlayPreset(
         hyperparameters=AlphaZeroConfig(
-            search=SearchConfig(simulations=32, c_scale=0.25),
-            selfplay=SelfPlayConfig(random_moves=16, full_share=1.0),
+            search=SearchConfig(simulations=32, c_scale=0.15),
+            selfplay=SelfPlayConfig(random_moves=16, full_share=0.3, fast_simulations=10),
             learning_rate=3e-3,
         ),
         backbone=BoardConfig(blocks=3, channels=32, squeeze=32),
     ),
     "othello_6x6": SelfPlayPreset(
         hyperparameters=AlphaZeroConfig(
-            search=SearchConfig(simulations=32, c_scale=0.25),
-            selfplay=SelfPlayConfig(random_moves=8, full_share=1.0),
+            search=SearchConfig(simulations=32, c_scale=0.15),
+            selfplay=SelfPlayConfig(random_moves=8, full_share=0.3, fast_simulations=10),
             learning_rate=3e-3,
         ),
         backbone=BoardConfig(blocks=3, channels=32, squeeze=32),

@@ -19,7 +19,7 @@ from keel.runners.elo import Results, rate
 from keel.runners.game_records import write_games
 from keel.runners.match import Match, play_match
 from keel.runners.memory import trim_heap
-from keel.runners.players import make_player
+from keel.runners.players import make_player, playing
 from keel.runners.run import Run, RunState
 from keel.runners.selfplay import Actors
 from keel.runners.selfplay_console import SCORE, SelfPlayConsole
@@ -164,7 +164,7 @@ class SelfPlayTrainer:
 
     def player(self, name: str, network: PolicyValueNetwork) -> SearchPlayer:
         evaluate = network_evaluator(self.game, network, self.learner.device)
-        return SearchPlayer(name, self.game, evaluate, self.settings.hyperparameters.search)
+        return SearchPlayer(name, self.game, evaluate, playing(self.settings.hyperparameters.search))
 
     def meet(self, player: Player, opponent: Player, seed: int) -> Match:
         match = play_match(self.game, player, opponent, self.training.evaluate_games, seed)

@@ -22,7 +22,7 @@ from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved,
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
 from keel.runners.files import read_json
 from keel.runners.match import play_match
-from keel.runners.players import make_player
+from keel.runners.players import make_player, playing
 from keel.runners.run import Run
 from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, load_network
 from keel.runners.selfplay_trainer import SelfPlayTrainer
@@ -88,7 +88,7 @@ def chosen(states: Array, evaluate: Evaluate, simulations: int) -> Array:
     parts = [states[first : first + SIDE_BY_SIDE] for first in range(0, len(states), SIDE_BY_SIDE)]
     if simulations == 0:
         return np.concatenate([np.where(game.legal(part), evaluate(part)[0], -np.inf).argmax(axis=1) for part in parts])
-    search = Search(game, SearchConfig(simulations=simulations), SIDE_BY_SIDE)
+    search = Search(game, playing(SearchConfig(simulations=simulations)), SIDE_BY_SIDE)
     return np.concatenate([search.run(part, evaluate).action for part in parts])
 
 
@@ -134,7 +134,7 @@ class PerfectPlayer:
 def against_the_solver(evaluate: Evaluate, games: int, seed: int) -> dict[str, Any]:
     """Games from the empty board in which the network, with 400 simulations, moves first, and second."""
     game = make_game(GAME)
-    player = SearchPlayer("network", game, evaluate, SearchConfig(simulations=400))
+    player = SearchPlayer("network", game, evaluate, playing(SearchConfig(simulations=400)))
     match = play_match(game, player, PerfectPlayer(), games, seed, opening_moves=0)
     first, second = (match.tally(seat)._asdict() for seat in (0, 1))
     return {"first": first, "second": second, "distinct": match.distinct}

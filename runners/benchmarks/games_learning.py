@@ -14,11 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from keel.networks.pretraining.audit import wilson
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
 from keel.runners.options import default_settings
 from keel.runners.presets import find_preset
-from keel.runners.seed_statistics import Interval
 from keel.runners.subjects import evaluate_subject, run_subject
 from keel.runners.train import train
 
@@ -27,7 +27,6 @@ AGENTS = ("ppo", "dqn", "pqn")
 OPPONENTS = ("random", "one_ply")  # the first is the one that they learn against
 EPISODES = 1_000
 WANTED = 0.95  # of the games against the first
-Z_975 = 1.960  # of the normal distribution
 # By counting through the whole game: nobody wins more often against a player by lot, if lots choose who begins.
 MOST_WINS = {"keel/TicTacToe-v0": 0.967}
 
@@ -71,17 +70,6 @@ def tally(returns: Sequence[float]) -> dict[str, int]:
     return {name: int((signs == sign).sum()) for name, sign in (("wins", 1), ("draws", 0), ("losses", -1))}
 
 
-def wilson_interval(successes: int, trials: int) -> Interval:
-    """The 95 % interval of a share.
-
-    Source: Wilson (1927), "Probable inference, the law of succession, and statistical inference", JASA 22.
-    """
-    share, weight = successes / trials, Z_975**2 / trials
-    center = (share + weight / 2) / (1 + weight)
-    half = (weight * share * (1 - share) + weight**2 / 4) ** 0.5 / (1 + weight)
-    return Interval(center - half, center + half)
-
-
 def table(result: dict[str, Any]) -> str:
     """One line an agent, world and opponent."""
     lines = []
@@ -111,7 +99,7 @@ def _line(env: str, agent: str, opponent: str, rows: Sequence[dict[str, Any]]) -
     ended = [row["against"][opponent] for row in rows]
     games = [sum(tallied.values()) for tallied in ended]
     total = {name: sum(tallied[name] for tallied in ended) for name in ("wins", "draws", "losses")}
-    low, high = wilson_interval(total["wins"], sum(games))
+    low, high = wilson(total["wins"], sum(games))
     won = [tallied["wins"] / count for tallied, count in zip(ended, games, strict=True)]
     reached = f"{sum(share >= WANTED for share in won)} of {len(won)}" if opponent == OPPONENTS[0] else ""
     return [

@@ -14,6 +14,7 @@ from keel.envs.games.opponents import play
 from keel.envs.protocol import Array
 from keel.runners.agents import pick_device
 from keel.runners.benchmark import markdown_table
+from keel.runners.players import playing
 from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, load_network
 from keel.runners.train_alphazero import train
 
@@ -36,7 +37,9 @@ def run(*, seeds: int = 5, minutes: float | None = None) -> dict[str, Any]:
         row: dict[str, Any] = {"seed": seed, "training_seconds": result.training_seconds, "games": result.games}
         for count in SIMULATIONS:
             if count:
-                actions = Search(game, SearchConfig(simulations=count), len(states)).run(states, evaluate).action
+                actions = (
+                    Search(game, playing(SearchConfig(simulations=count)), len(states)).run(states, evaluate).action
+                )
             else:
                 actions = np.where(game.legal(states), evaluate(states)[0], -np.inf).argmax(axis=1)
             row[str(count)] = int((worth[np.arange(len(states)), actions] < np.nanmax(worth, axis=1)).sum())

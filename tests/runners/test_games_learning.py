@@ -10,19 +10,12 @@ import pytest
 from keel.envs.games.games import make_game
 from keel.envs.games.opponents import play
 from keel.runners.benchmarks import games_learning
-from keel.runners.benchmarks.games_learning import AGENTS, ENVS, MOST_WINS, table, tally, wilson_interval
+from keel.runners.benchmarks.games_learning import AGENTS, ENVS, MOST_WINS, table, tally
 from keel.runners.presets import find_preset
 
 
 def test_games_are_counted_by_how_they_ended() -> None:
     assert tally([1.0, -1.0, 0.0, 1.0, 1.0]) == {"wins": 3, "draws": 1, "losses": 1}
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 10), (7, 10), (972, 1_000), (1_000, 1_000)])
-def test_the_interval_is_scipys(successes: int, trials: int) -> None:
-    stats = pytest.importorskip("scipy.stats")
-    expected = stats.binomtest(successes, trials).proportion_ci(method="wilson")
-    np.testing.assert_allclose(wilson_interval(successes, trials), [expected.low, expected.high], atol=1e-5)
 
 
 def test_nobody_wins_more_often_at_tic_tac_toe() -> None:
