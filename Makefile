@@ -33,6 +33,7 @@ benchmarks: $(INSTALLED)
 	$(BIN)/keel benchmark dqn-learning --output results/benchmarks
 	$(BIN)/keel benchmark games-learning --output results/benchmarks
 	$(BIN)/keel benchmark selfplay-throughput --output results/benchmarks
+	$(BIN)/keel benchmark selfplay-learning --output results/benchmarks
 	$(BIN)/keel benchmark tic-tac-toe --output results/benchmarks
 	$(BIN)/keel benchmark connect-four-positions --output results/benchmarks
 	$(BIN)/keel benchmark connect-four --output results/benchmarks

@@ -40,7 +40,8 @@ class AlphaZeroConfig:
     batch_size: int = 256
     """Positions of a gradient step."""
     reuse: float = 4.0
-    """How often a position is learnt from, on average: gradient steps follow the positions that were added."""
+    """How often a position is learnt from, on average: gradient steps follow the positions that were added, once
+    learning has started."""
     learning_rate: float = 2e-3
     learning_rate_schedule: Literal["constant", "linear"] = "linear"
     """`linear` falls to zero at the end of training."""

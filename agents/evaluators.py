@@ -116,7 +116,7 @@ class RolloutEvaluator:
         result, rows, sign = np.zeros(len(states), np.float32), np.arange(len(states)), 1.0
         legal = game.legal(states)
         while len(rows):
-            draw = chance.random(legal.shape, dtype=np.float32) * legal
+            draw = (1.0 - chance.random(legal.shape, dtype=np.float32)) * legal  # above 0 for whatever is legal
             played = play(game, states, draw.argmax(axis=1))
             sign = -sign
             over = played.ended

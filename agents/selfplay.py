@@ -79,7 +79,8 @@ class SelfPlay:
 
     def __init__(self, game: Game, config: SelfPlayConfig, search: SearchConfig, seed: int) -> None:
         if config.random_moves >= game.most_moves:
-            raise ValueError(f"random_moves is {config.random_moves}: no game of {game.name} is longer than that")
+            most = f"no game of {game.name} is longer than {game.most_moves} moves"
+            raise ValueError(f"random_moves is {config.random_moves}: {most}")
         self.game, self.config, self.rule, self.seed = game, config, search.rule, seed
         self._full = Search(game, search, config.games)
         self._fast = self._full
@@ -134,7 +135,7 @@ class SelfPlay:
                 if len(going) == 0:
                     break
                 legal = self.game.legal(self.states[rows[going]])
-                lot = chance.random(legal.shape) * legal
+                lot = (1.0 - chance.random(legal.shape)) * legal  # above 0 for whatever is legal
                 played = play(self.game, self.states[rows[going]], lot.argmax(axis=1))
                 self.states[rows[going]] = played.after
                 again[going] = played.ended
@@ -176,7 +177,12 @@ class SelfPlay:
     def state_dict(self) -> State:
         """The games as they stand."""
         longest = int(self.length.max())
-        history = {name: part[:, :longest].copy() for name, part in self.history._asdict().items() if name != "outcome"}
+        known = np.arange(longest) < self.length[:, None]  # beyond it stand the leftovers of earlier games
+        history = {}
+        for name, part in self.history._asdict().items():
+            if name != "outcome":
+                inside = known.reshape(*known.shape, *(1,) * (part.ndim - 2))
+                history[name] = np.where(inside, part[:, :longest], part.dtype.type(0))
         games = {"states": self.states.copy(), "length": self.length.copy(), "given_up_at": self.given_up_at.copy()}
         return {"moves": self.moves, **games, "history": history}
 

@@ -18,6 +18,7 @@ from keel.envs.seeding import derive_seed
 from keel.runners.match import OPENING_MOVES, Match, check_match
 from keel.runners.policy_player import policy_game
 from keel.runners.run import Run
+from keel.runners.selfplay_settings import is_selfplay
 from keel.runners.tournament import Progress, as_json, play_tournament
 
 GAMES_OF_A_PAIR = 40
@@ -104,7 +105,7 @@ def open_run(word: str) -> Run:
 
 def run_game(run: Run) -> str:
     """The name of the game that a run's agent plays. Raises: ValueError: none."""
-    return str(run.config["env"]) if run.config.get("agent") == "alphazero" else policy_game(run)
+    return str(run.config["env"]) if is_selfplay(run.config) else policy_game(run)
 
 
 def make_players(words: Sequence[str], game: Game, seed: int) -> list[Player]:

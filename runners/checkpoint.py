@@ -141,7 +141,7 @@ def best(folder: Path) -> Path:
     found = _first_valid(folder, BEST)
     if found is None:
         raise CheckpointError(
-            f"{folder} holds no whole `best`: a run saves one at its first evaluation; its last checkpoint may do"
+            f"{folder} holds no whole `best`: a run saves one at its first evaluation; --checkpoint last takes its last one"
         )
     return found
 

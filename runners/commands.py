@@ -51,6 +51,10 @@ def resume(arguments: list[str]) -> int:
 
     parser = _parser("resume", "Continue a run from its last snapshot, bit for bit.", run="RUN")
     parser.add_argument("--total-steps", type=int, help="train to this many environment steps instead")
+    parser.add_argument("--minutes", type=float, help="alphazero: train for this many minutes in all instead")
+    parser.add_argument(
+        "--iterations", type=_whole_number, help="alphazero: train for this many iterations in all instead"
+    )
     options = parser.parse_args(arguments)
     console = functools.partial(Console, stream=sys.stderr if options.json else sys.stdout)
     run = Run.open(options.run)
@@ -63,7 +67,10 @@ def resume(arguments: list[str]) -> int:
     if run.config.get("agent") == SELFPLAY_AGENT:
         from keel.runners.train_alphazero import resume_command as resume_selfplay
 
-        return resume_selfplay(run, options.total_steps, as_json=options.json)
+        ends = (options.total_steps, options.minutes, options.iterations)
+        return resume_selfplay(run, *ends, as_json=options.json)
+    if options.minutes is not None or options.iterations is not None:
+        raise ValueError(f"--minutes and --iterations are for runs of {SELFPLAY_AGENT}, and {run.name} is none")
     result = resume_run(run, options.total_steps, console=console)
     print(json.dumps(_result(result)) if options.json else what_next(result))
     return EXIT_CODES[result.stopped_by]
@@ -197,10 +204,9 @@ def _parser(
 
 
 def _whole_number(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: it must be at least 1")
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: it must be a whole number of at least 1")
+    return int(text)
 
 
 def _result(result: Any) -> dict[str, Any]:

@@ -124,7 +124,6 @@ def _level(agent: Agent, options: argparse.Namespace) -> Level:
 
 
 def _whole_number(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value}: it must be at least 1")
-    return value
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text}: a whole number of at least 1 would be right")
+    return int(text)

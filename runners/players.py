@@ -72,9 +72,9 @@ def playing(search: SearchConfig) -> SearchConfig:
 
 def check_opponent(words: str) -> None:
     """Raises: ValueError where `words` mean nobody who plays without having learnt."""
-    name, _, number = words.partition(":")
-    if words in OPPONENTS:
+    if words in OPPONENTS or words == ROLLOUTS:
         return
+    name, _, number = words.partition(":")
     if name != ROLLOUTS:
         known = (*OPPONENTS, ROLLOUTS)
         raise ValueError(

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from keel.agents.alphazero import AlphaZeroConfig
 from keel.agents.search import SearchConfig
 from keel.agents.selfplay import SelfPlayConfig
+from keel.envs.games.game import Game
 from keel.networks.backbone import BackboneConfig, BoardConfig
 from keel.runners.selfplay_training import SelfPlayTraining
 
@@ -52,5 +53,8 @@ PRESETS = {
 }
 
 
-def find_preset(game: str) -> SelfPlayPreset:
-    return PRESETS.get(game, PLAIN)
+SLOW = SelfPlayPreset(training=SelfPlayTraining(opponents=("random", "one_ply")))  # rules in Python: no rollouts
+
+
+def find_preset(game: Game) -> SelfPlayPreset:
+    return PRESETS.get(game.name, PLAIN if game.compiled else SLOW)

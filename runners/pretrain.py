@@ -68,7 +68,7 @@ def resume(run: Run, *, console: MakeConsole = EpochConsole) -> PretrainResult:
     settings = PretrainSettings.from_json(run.config, str(run.path / "config.json"))
     with run.lock():
         saved = last_snapshot(run, settings.agent)
-        check_unchanged(run, saved)
+        check_unchanged(run, saved, instead="begin a new run of `keel pretrain`")
         learner = build(settings)
         if learner.data.about() != run.config.get("data"):
             raise KeelError(

@@ -7,6 +7,7 @@ finish nor one that has to begin again changes what is played.
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from threading import Event
 from typing import Literal, Protocol
 
 import torch
@@ -45,9 +46,12 @@ def make_selfplay(game: Game, config: AlphaZeroConfig, seed: int, actor: int) ->
     return SelfPlay(game, config.selfplay, config.search, derive_seed(seed, "actor", actor))
 
 
-def play_moves(selfplay: SelfPlay, evaluate: Evaluate, moves: int) -> Played:
-    """So many moves in every game."""
-    return together([selfplay.step(evaluate) for _ in range(moves)])
+def play_moves(selfplay: SelfPlay, evaluate: Evaluate, moves: int, stop: Event | None = None) -> Played:
+    """So many moves in every game, at least one; fewer where `stop` is set meanwhile."""
+    played = [selfplay.step(evaluate)]
+    while len(played) < moves and not (stop is not None and stop.is_set()):
+        played.append(selfplay.step(evaluate))
+    return together(played)
 
 
 class ThreadActors:
@@ -59,6 +63,7 @@ class ThreadActors:
         self._threads = ThreadPoolExecutor(config.selfplay.actors, "actor")
         self._evaluate: NetworkEvaluator | None = None
         self._playing: list[Future[Played]] = []
+        self._stop = Event()
 
     def begin(self, network: nn.Module) -> None:
         if self._evaluate is None:
@@ -66,7 +71,9 @@ class ThreadActors:
         else:
             self._evaluate.refresh(network)
         evaluate, moves = self._evaluate, self.config.moves
-        self._playing = [self._threads.submit(play_moves, selfplay, evaluate, moves) for selfplay in self.selfplays]
+        self._playing = [
+            self._threads.submit(play_moves, selfplay, evaluate, moves, self._stop) for selfplay in self.selfplays
+        ]
 
     def end(self) -> list[Played]:
         return [part.result() for part in self._playing]
@@ -79,6 +86,7 @@ class ThreadActors:
             selfplay.load_state_dict(state[str(actor)])
 
     def close(self) -> None:
+        self._stop.set()  # a training that was broken off does not wait for the end of the iteration
         self._threads.shutdown(cancel_futures=True)
 
 

@@ -146,25 +146,37 @@ def serve(pipe: Connection, recipe: Recipe) -> None:
     """The life of an actor process: plays whenever it is asked to, until the pipe closes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is for the process that trains
     torch.set_num_threads(1)
+    actor: Actor | None = None
     with contextlib.suppress(EOFError, OSError):
         while True:
             request = unpacked(pipe.recv_bytes())
             try:
-                answer = _play(recipe, request)
+                actor = actor or Actor(recipe)
+                answer = actor.play(request)
             except Exception as error:  # noqa: BLE001 whatever it is, the process that trains shall say it
                 answer = {"error": f"{type(error).__name__}: {error}"}
             pipe.send_bytes(packed(answer))
 
 
-def _play(recipe: Recipe, request: State) -> State:
-    game, device = make_game(recipe.game), torch.device(recipe.device)
-    network = PolicyValueNetwork((game.planes, game.height, game.width), game.actions, recipe.backbone)
-    network.load_state_dict({name: torch.from_numpy(part) for name, part in request["weights"].items()})
-    selfplay = make_selfplay(game, recipe.config, recipe.seed, recipe.actor)
-    selfplay.load_state_dict(request["games"])
-    played = play_moves(selfplay, network_evaluator(game, network, device), recipe.config.selfplay.moves)
-    counts = {name: value for name, value in played._asdict().items() if name != "positions"}
-    return {"positions": played.positions._asdict(), "counts": counts, "games": selfplay.state_dict()}
+class Actor:
+    """What an actor process keeps from request to request."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe, self.device = recipe, torch.device(recipe.device)
+        self.game = make_game(recipe.game)
+        self.selfplay = make_selfplay(self.game, recipe.config, recipe.seed, recipe.actor)
+        planes = (self.game.planes, self.game.height, self.game.width)
+        self.network = PolicyValueNetwork(planes, self.game.actions, recipe.backbone).to(self.device)
+        self.evaluate = network_evaluator(self.game, self.network, self.device)
+
+    def play(self, request: State) -> State:
+        """Play on from the games of the request with its weights."""
+        self.network.load_state_dict({name: torch.from_numpy(part) for name, part in request["weights"].items()})
+        self.evaluate.refresh(self.network)
+        self.selfplay.load_state_dict(request["games"])
+        played = play_moves(self.selfplay, self.evaluate, self.recipe.config.selfplay.moves)
+        counts = {name: value for name, value in played._asdict().items() if name != "positions"}
+        return {"positions": played.positions._asdict(), "counts": counts, "games": self.selfplay.state_dict()}
 
 
 def packed(state: State) -> bytes:

@@ -37,12 +37,14 @@ def film(trainer: SelfPlayTrainer) -> Path | None:
     return path
 
 
-def write_selfplay_report(run: Run, results: Results, result: SelfPlayResult, video: Path | None) -> Path:
-    """Write report.html, strength.png and learning_curve.png into the run's folder."""
+def write_selfplay_report(
+    run: Run, results: Results, result: SelfPlayResult, video: Path | None, anchor: str | None
+) -> Path:
+    """Write report.html, strength.png and learning_curve.png into the run's folder. `anchor`: whose rating is 0."""
     rows = run.metrics()
     body = [page.tiles(_tiles(result))]
     if results.players:
-        ratings = rate(results)
+        ratings = rate(results, anchor)
         body += ["<h2>Strength</h2>", _strength(run, rows, ratings), page.card(_met(results, ratings))]
     if any("loss/policy" in row for row in rows):
         body += ["<h2>Learning</h2>", _learning(run, rows)]
@@ -145,7 +147,7 @@ def _commands(run: Run) -> str:
     commands = {
         "Play against it": f"keel play {run.config['env']} --run {run.path}",
         "Watch it play itself": f"keel watch {run.path}",
-        "Let it meet others": f"keel arena {run.path} rollouts:1000 OTHER_RUN",
+        "Let it meet others": f"keel arena {run.path} one_ply random OTHER_RUN",
     }
     pairs = "".join(
         f"<dt>{page.text(what)}</dt><dd><pre>{page.text(line)}</pre></dd>" for what, line in commands.items()

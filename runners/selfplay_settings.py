@@ -15,7 +15,7 @@ import tyro
 from keel.agents.alphazero import AlphaZeroConfig
 from keel.agents.checks import at_least
 from keel.envs.games.game import Game
-from keel.envs.games.games import GAMES, make_game
+from keel.envs.games.games import GAMES, OPENSPIEL, OPTIONAL_GAMES, make_game
 from keel.networks.backbone import BACKBONES, BackboneConfig
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners import checkpoint
@@ -25,6 +25,7 @@ from keel.runners.selfplay_training import SelfPlayTraining
 from keel.runners.settings import convert, known, mapping, read
 
 AGENT = "alphazero"
+NAMES = f"{', '.join(GAMES | OPTIONAL_GAMES)}, {OPENSPIEL}NAME"
 
 
 @dataclass(frozen=True)
@@ -95,6 +96,8 @@ def load_network(
     run: Run, settings: SelfPlaySettings, game: Game, which: Literal["best", "last"], device: torch.device
 ) -> PolicyValueNetwork:
     """The network of a run's checkpoint. Raises: CheckpointError: none such, a damaged one, or another network's."""
+    if which == "best" and not (run.checkpoints / checkpoint.BEST).exists():
+        which = "last"  # nothing was evaluated yet
     saved = checkpoint.load(checkpoint.resolve(run.path, which), agent=AGENT)
     weights = saved.state["network"] if "network" in saved.state else saved.state["learner"]["network"]
     with torch.random.fork_rng(devices=[]):
@@ -130,14 +133,14 @@ def read_options(arguments: list[str]) -> tuple[SelfPlaySettings, SelfPlayLaunch
     except argparse.ArgumentError as error:
         raise ValueError(f"keel train {AGENT}: {error}") from None
     if first.game is None and not {"-h", "--help"} & set(rest):
-        raise ValueError(f"keel train {AGENT} needs --game NAME; there are: {', '.join(GAMES)}")
+        raise ValueError(f"keel train {AGENT} needs --game NAME; there are: {NAMES}")
     defaults = default_settings(first.game or "connect_four", first.backbone)
     chosen = tyro.cli(
         _options_type(defaults),
         args=rest,
         prog=f"keel train {AGENT} --game {defaults.game}",
         description=(
-            f"Games: {', '.join(GAMES)}, and openspiel:NAME. --backbone board|cnn chooses the network. "
+            f"Games: {NAMES}. --backbone board|cnn chooses the network. "
             "--json prints one JSON object alone on stdout. Defaults are the game's."
         ),
         config=(tyro.conf.FlagConversionOff, tyro.conf.AvoidSubcommands),
@@ -148,8 +151,7 @@ def read_options(arguments: list[str]) -> tuple[SelfPlaySettings, SelfPlayLaunch
 
 def default_settings(game: str, backbone: str | None = None) -> SelfPlaySettings:
     """What is known to work for this game. Raises: ValueError: no such game or backbone."""
-    make_game(game)
-    preset = find_preset(game)
+    preset = find_preset(make_game(game))
     chosen = preset.backbone
     if backbone is not None and backbone != chosen.kind:
         chosen = BACKBONES[known("backbone", backbone, BACKBONES)]()
@@ -161,7 +163,18 @@ def check_game(settings: SelfPlaySettings) -> None:
     game = make_game(settings.game)
     moves = settings.hyperparameters.selfplay.random_moves
     if moves >= game.most_moves:
-        raise ValueError(f"random_moves is {moves}: no game of {game.name} has more than {game.most_moves} moves")
+        raise ValueError(f"random_moves is {moves}: no game of {game.name} is longer than {game.most_moves} moves")
+
+
+def check_learning(settings: SelfPlaySettings) -> None:
+    """Raises: ValueError where all iterations together could not gather what learning starts with."""
+    config, iterations = settings.hyperparameters, settings.training.iterations
+    most = iterations * config.selfplay.actors * config.selfplay.games * config.selfplay.moves
+    if iterations and most < config.learning_starts:
+        raise ValueError(
+            f"learning_starts is {config.learning_starts}, and {iterations} iterations make {most} moves: nothing would be "
+            "learnt; give more iterations, or a smaller --learning-starts"
+        )
 
 
 def _options_type(defaults: SelfPlaySettings) -> Any:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from keel.agents.agent import Metrics
@@ -28,6 +29,7 @@ from keel.runners.stop import Clock, StopWish
 from keel.runners.tracker import JsonLines
 from keel.runners.trainer import fixed_settings
 
+GAMES = "games"  # the folder of the evaluations' games
 FIXED_APART = ("iterations", "minutes")  # of the training's settings: where it ends
 
 
@@ -40,6 +42,7 @@ class SelfPlayResult(NamedTuple):
     iterations: int
     games: int
     moves: int
+    updates: int  # gradient steps
     elo: float | None  # of the best network, with random play at 0 where that is an opponent
     elo_interval: tuple[float, float] | None
     training_seconds: float  # without evaluations
@@ -60,6 +63,7 @@ class SelfPlayTrainer:
         self.clock = Clock()
         self.results = Results()
         self.evaluated = 0  # evaluations so far
+        self.saved_at, self.saved_seconds = 0, 0.0  # the last snapshot: its iteration, and when it was made
         self.best: tuple[str, PolicyValueNetwork] | None = None
         self.on_evaluation: Callable[[SelfPlayTrainer], None] | None = None
 
@@ -76,7 +80,18 @@ class SelfPlayTrainer:
             network = copy.deepcopy(self.learner.network)
             network.load_state_dict(state["best"]["network"])
             self.best = state["best"]["name"], network
+        self.forget_later_evaluations()
         self.rows.truncate(state["metrics_position"])
+
+    def forget_later_evaluations(self) -> None:
+        """Bring the best checkpoint and the games of evaluations to where the snapshot is: they may be further."""
+        if self.best is not None:
+            self.save(checkpoint.BEST, {"network": dict(self.best[1].state_dict())})
+        else:
+            shutil.rmtree(self.folder.checkpoints / checkpoint.BEST, ignore_errors=True)
+        for path in (self.folder.path / GAMES).glob("iteration-*"):
+            if int(path.stem.rpartition("-")[2]) > self.learner.iteration:
+                path.unlink()
 
     def run(self) -> SelfPlayResult:
         """Train to the end, or until a signal says stop; a snapshot at either leaves nothing to lose."""
@@ -86,14 +101,11 @@ class SelfPlayTrainer:
         self.folder.set_status("running", global_step=self.learner.moves)
         if self.learner.iteration == 0:
             self.snapshot()
-        saved_at = self.learner.iteration
+        self.saved_at, self.saved_seconds = self.learner.iteration, self.clock.wall_seconds
         while self.progress() < 1.0 and self.wish.signal is None:
-            self.one_iteration()
-            every = self.training.checkpoint_every
-            if every and self.learner.iteration % every == 0:
+            if self.one_iteration() or self.clock.wall_seconds - self.saved_seconds >= self.training.checkpoint_seconds:
                 self.snapshot()
-                saved_at = self.learner.iteration
-        if saved_at != self.learner.iteration:
+        if self.saved_at != self.learner.iteration:
             self.snapshot()
         elo = self.rating(self.best[0]) if self.best else None
         return SelfPlayResult(
@@ -103,6 +115,7 @@ class SelfPlayTrainer:
             iterations=self.learner.iteration,
             games=self.learner.games,
             moves=self.learner.moves,
+            updates=self.learner.updates,
             elo=elo[0] if elo else None,
             elo_interval=elo[1] if elo else None,
             training_seconds=self.clock.training_seconds,
@@ -115,16 +128,14 @@ class SelfPlayTrainer:
             return min(1.0, self.learner.iteration / self.training.iterations)
         return min(1.0, self.clock.training_seconds / (60.0 * self.training.minutes))
 
-    def one_iteration(self) -> None:
-        """Actors play with the network as it was, while that learns from what was played before."""
+    def one_iteration(self) -> bool:
+        """Actors play with the network as it was, while that learns from what was played before; whether it was
+        evaluated, too."""
         self.actors.begin(self.learner.network)
-        try:
-            metrics = self.learner.learn(self.progress())
-        finally:
-            played = self.actors.end()
-        metrics |= self.learner.take(played)
+        metrics = self.learner.learn(self.progress())
+        metrics |= self.learner.take(self.actors.end())
         due = int(self.progress() * self.training.evaluations + 1e-9)
-        if due > self.evaluated and self.wish.signal is None:
+        if evaluated := due > self.evaluated:
             self.evaluated = due
             with self.clock.paused():
                 metrics |= self.evaluate()
@@ -133,6 +144,7 @@ class SelfPlayTrainer:
         self.rows.log(self.learner.moves, metrics)
         self.log_timing()
         self.console.update(self.progress(), self.learner.moves, self.learner.games, metrics)
+        return evaluated
 
     def evaluate(self) -> Metrics:
         """Let the network meet the fixed opponents and the best one so far, and rate them all; the better one stays."""
@@ -152,7 +164,7 @@ class SelfPlayTrainer:
             matches.append(match)
             metrics[SCORE + "best"] = match.tally().score
             better = match.tally().score >= 0.5
-        write_games(self.folder.path / "games", name.replace(" ", "-"), self.game, matches)
+        write_games(self.folder.path / GAMES, name.replace(" ", "-"), self.game, matches)
         if better:
             self.best = name, copy.deepcopy(self.learner.network)
             self.save(checkpoint.BEST, {"network": dict(self.best[1].state_dict())})
@@ -175,7 +187,7 @@ class SelfPlayTrainer:
         """A player's Elo and its 95 % interval, by all results so far; None where nobody has met."""
         if name not in self.results.players:
             return None
-        elo, interval = rate(self.results).of(name)
+        elo, interval = rate(self.results, anchor_of(self.training.opponents)).of(name)
         return elo, (interval.low, interval.high)
 
     def snapshot(self) -> None:
@@ -190,6 +202,7 @@ class SelfPlayTrainer:
             "metrics_position": self.rows.position(),
         }
         self.save(checkpoint.step_name(self.learner.moves), state)
+        self.saved_at, self.saved_seconds = self.learner.iteration, self.clock.wall_seconds
 
     def save(self, name: str, state: State) -> None:
         about: dict[str, Any] = {"agent": AGENT, "env": self.settings.game, "global_step": self.learner.moves}
@@ -212,6 +225,11 @@ class SelfPlayTrainer:
         self.rows.finish(state)
         if error is not None:
             self.folder.set_status(state, error=error)
+
+
+def anchor_of(opponents: Sequence[str]) -> str | None:
+    """Whose rating is 0: random play where it is an opponent, else the first opponent; None: the first network."""
+    return "random" if "random" in opponents else next(iter(opponents), None)
 
 
 def lasting_settings(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ class SelfPlayTraining:
     """Games of each evaluation against each opponent; even, as every opening is played with both colours."""
     opponents: tuple[str, ...] = ("random", "rollouts:100")
     """Whom an evaluation meets, beside the best network so far: random, one_ply or rollouts:SIMULATIONS."""
-    checkpoint_every: int = 50
-    """Iterations between two snapshots to resume from; 0: only at the end."""
+    checkpoint_seconds: float = 60.0
+    """Between two snapshots to resume from; there is one after every evaluation, too."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     workers: Literal["auto", "threads", "processes"] = "auto"
@@ -36,7 +36,12 @@ class SelfPlayTraining:
 
     def __post_init__(self) -> None:
         positive(minutes=self.minutes)
-        at_least(0, iterations=self.iterations, evaluations=self.evaluations, checkpoint_every=self.checkpoint_every)
+        at_least(
+            0, iterations=self.iterations, evaluations=self.evaluations, checkpoint_seconds=self.checkpoint_seconds
+        )
+        for name in self.opponents:
+            if self.opponents.count(name) > 1:
+                raise ValueError(f"opponents names {name!r} {self.opponents.count(name)} times: once is enough")
         at_least(2, evaluate_games=self.evaluate_games)
         if self.evaluate_games % 2:
             raise ValueError(f"evaluate_games is {self.evaluate_games}: it must be even, as colours are swapped")

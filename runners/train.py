@@ -115,11 +115,14 @@ def last_snapshot(run: Run, agent: str) -> checkpoint.Checkpoint:
 
 
 def check_unchanged(
-    run: Run, saved: checkpoint.Checkpoint, fixed: Callable[[Mapping[str, Any]], dict[str, Any]] = fixed_settings
+    run: Run,
+    saved: checkpoint.Checkpoint,
+    fixed: Callable[[Mapping[str, Any]], dict[str, Any]] = fixed_settings,
+    instead: str = "begin a new run with --config",
 ) -> None:
     """Raises: KeelError where config.json was edited after the snapshot; names each field.
 
-    Args: fixed: of the settings, what must stay as it was.
+    Args: fixed: of the settings, what must stay as it was. instead: what else can be done.
     """
     before, now = flat(saved.about["settings"]), flat(fixed(run.config))
     changed = [
@@ -130,7 +133,7 @@ def check_unchanged(
     if changed:
         raise KeelError(
             f"{run.path / 'config.json'} is not what the run was trained with: {'; '.join(changed)}. Put it back, or "
-            "begin a new run with --config"
+            f"{instead}"
         )
 
 

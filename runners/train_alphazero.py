@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import json
 import sys
@@ -25,8 +26,8 @@ from keel.runners.run import Run, RunState
 from keel.runners.selfplay import Actors, make_actors
 from keel.runners.selfplay_console import SelfPlayConsole
 from keel.runners.selfplay_report import film, write_selfplay_report
-from keel.runners.selfplay_settings import AGENT, SelfPlaySettings, check_game, read_options
-from keel.runners.selfplay_trainer import SelfPlayResult, SelfPlayTrainer, lasting_settings
+from keel.runners.selfplay_settings import AGENT, SelfPlaySettings, check_game, check_learning, read_options
+from keel.runners.selfplay_trainer import SelfPlayResult, SelfPlayTrainer, anchor_of, lasting_settings
 from keel.runners.train import MIRROR_TIMEOUT_SECONDS, check_unchanged, last_snapshot
 
 EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped it
@@ -66,17 +67,28 @@ def train(
         return complete(trainer, console)
 
 
-def resume(run: Run, *, console: MakeConsole = SelfPlayConsole) -> SelfPlayResult:
+def resume(
+    run: Run,
+    *,
+    minutes: float | None = None,
+    iterations: int | None = None,
+    console: MakeConsole = SelfPlayConsole,
+) -> SelfPlayResult:
     """Continue a training by self-play from its last whole snapshot; bit for bit where its end is a number of iterations.
+
+    Args: minutes, iterations: of the whole training, in place of those it began with; the learning rate follows.
 
     Raises:
         KeelError: there is nothing to continue from, or config.json is not what the run was trained with.
+        ValueError: an end that lies behind.
     """
     settings = SelfPlaySettings.from_run(run)
-    check(settings)
     with run.lock():
         saved = last_snapshot(run, AGENT)
-        check_unchanged(run, saved, lasting_settings)
+        check_unchanged(run, saved, lasting_settings, f"begin a new run of `keel train {AGENT}`")
+        settings = extended(settings, minutes, iterations, saved.state["learner"]["counts"]["iteration"])
+        check(settings)
+        run.save_settings(settings.to_json())
         trainer = SelfPlayTrainer(run, settings, *build(settings))
         trainer.restore(saved.state)
         changes = checkpoint.machine_changes(saved.about)
@@ -86,9 +98,24 @@ def resume(run: Run, *, console: MakeConsole = SelfPlayConsole) -> SelfPlayResul
         )
 
 
+def extended(
+    settings: SelfPlaySettings, minutes: float | None, iterations: int | None, iteration: int
+) -> SelfPlaySettings:
+    """The settings with another end, where one is given. Raises: ValueError: it lies before `iteration`, or both are given."""
+    if minutes is not None and iterations is not None:
+        raise ValueError("--minutes and --iterations are two ways to say when training ends: give one")
+    if iterations is not None and iterations <= iteration:
+        raise ValueError(f"iterations is {iterations}, and {iteration} are over: give more than that")
+    changes = {"minutes": minutes, "iterations": 0} if minutes is not None else {"iterations": iterations}
+    if minutes is None and iterations is None:
+        return settings
+    return dataclasses.replace(settings, training=dataclasses.replace(settings.training, **changes))
+
+
 def check(settings: SelfPlaySettings) -> None:
     """Raises: ValueError for settings that do not fit the game or one another, before anything starts."""
     check_game(settings)
+    check_learning(settings)
     for words in settings.training.opponents:
         check_opponent(words)
 
@@ -116,7 +143,7 @@ def complete(trainer: SelfPlayTrainer, make_console: MakeConsole, notes: Sequenc
             result = trainer.run()
             if result.state == "finished":
                 video = film(trainer) if trainer.training.video else None
-                write_selfplay_report(run, trainer.results, result, video)
+                write_selfplay_report(run, trainer.results, result, video, anchor_of(trainer.training.opponents))
             if trainer.wish.signal is not None:
                 result = result._replace(state="interrupted", stopped_by=trainer.wish.signal)
         state, error = result.state, None
@@ -137,15 +164,16 @@ def main(arguments: list[str]) -> int:
     return tell(train(settings, run_dir=launch.run_dir, name=launch.name, console=console), as_json=launch.json)
 
 
-def resume_command(run: Run, total_steps: int | None, *, as_json: bool) -> int:
+def resume_command(
+    run: Run, total_steps: int | None, minutes: float | None, iterations: int | None, *, as_json: bool
+) -> int:
     """keel resume RUN, for a run that learns by self-play."""
     if total_steps is not None:
         raise ValueError(
-            f"--total-steps is for agents in worlds, and {run.name} learns by self-play until its minutes or iterations "
-            "are over: begin a longer run with --minutes or --iterations"
+            f"--total-steps is for agents in worlds, and {run.name} learns by self-play: --minutes or --iterations"
         )
     console = functools.partial(SelfPlayConsole, stream=sys.stderr if as_json else sys.stdout)
-    return tell(resume(run, console=console), as_json=as_json)
+    return tell(resume(run, minutes=minutes, iterations=iterations, console=console), as_json=as_json)
 
 
 def tell(result: SelfPlayResult, *, as_json: bool) -> int:
@@ -165,6 +193,8 @@ def what_next(result: SelfPlayResult) -> str:
     if result.stopped_by is not None:
         return f"stopped after {result.iterations:,} iterations and saved; continue with: keel resume {path}"
     lines = [f"{result.games:,} games, {result.moves:,} moves in {result.training_seconds:.0f} s of training"]
+    if result.updates == 0:
+        lines.append("NOTHING WAS LEARNT: fewer positions than --learning-starts; train longer or lower it")
     if result.elo is not None and result.elo_interval is not None:
         low, high = result.elo_interval
         lines.append(f"Elo of the best network {result.elo:.0f} ({low:.0f} to {high:.0f})")
@@ -173,7 +203,7 @@ def what_next(result: SelfPlayResult) -> str:
         *(f"  video    {film}" for film in sorted(result.run.videos.glob("*.mp4"))),
     ]
     lines += [f"  play     keel play {result.run.config['env']} --run {path}", f"  watch    keel watch {path}"]
-    lines.append(f"  judge    keel arena {path} rollouts:1000")
+    lines.append(f"  judge    keel arena {path} one_ply random")
     return "\n".join(lines)
 
 

@@ -20,6 +20,7 @@ from keel.envs.seeding import derive_seed
 from keel.runners.game_scenes import Scene, play_scenes
 from keel.runners.match import OPENING_MOVES, draw_openings
 from keel.runners.run import Run
+from keel.runners.selfplay_settings import is_selfplay
 from keel.runners.video import VideoWriter
 from keel.runners.window import Window, has_display
 
@@ -71,7 +72,7 @@ def watch_command(arguments: list[str]) -> int | None:
     options, rest = _parser().parse_known_args(arguments)
     if "--controller" in arguments or options.run is None or (run := _find(options.run)) is None:
         return None
-    if options.against is None and run.config.get("agent") != "alphazero":
+    if options.against is None and not is_selfplay(run.config):
         return None
     if rest:
         raise ValueError(f"{rest[0]} has no meaning where a board game is watched; `keel watch --help` says what has")

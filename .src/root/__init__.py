@@ -7,6 +7,7 @@ The same things as on the command line, without ceremony:
     action = policy.act(observation)
     keel.evaluate(run, episodes=100)
     worlds = keel.make_vec("keel/CartPole-v0", num_envs=64)
+    player = keel.load_player(keel.train_selfplay("connect_four", minutes=10))
 
 Importing keel registers its worlds with Gymnasium, so `gymnasium.make("keel:keel/CartPole-v0")` works anywhere, and
 trained players as opponents in its board games. What needs torch is imported when it is first used.
@@ -24,13 +25,15 @@ if TYPE_CHECKING:
     from keel.envs.games.game import Game
     from keel.envs.games.opponents import Opponent
     from keel.envs.vector import make_vec
-    from keel.runners.api import evaluate, load, train
+    from keel.runners.api import evaluate, load, load_player, train, train_selfplay
     from keel.runners.run import Run
 
-__all__ = ["Run", "evaluate", "load", "make_vec", "train"]
+__all__ = ["Run", "evaluate", "load", "load_player", "make_vec", "train", "train_selfplay"]
 
 _HOMES = {
     "train": "keel.runners.api",
+    "train_selfplay": "keel.runners.api",
+    "load_player": "keel.runners.api",
     "load": "keel.runners.api",
     "evaluate": "keel.runners.api",
     "Run": "keel.runners.run",

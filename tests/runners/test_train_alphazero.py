@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+import keel
+from keel.agents.alphazero import AlphaZero
 from keel.envs.errors import KeelError
 from keel.envs.games.games import make_game
 from keel.runners import checkpoint
@@ -23,10 +25,11 @@ from keel.runners.cli import main
 from keel.runners.players import make_player
 from keel.runners.run import Run
 from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, read_options
+from keel.runners.selfplay_trainer import anchor_of
 
 SMALL = shlex.split(
     "--game tic_tac_toe --iterations 6 --evaluations 2 --evaluate-games 4 --opponents random rollouts:5 "
-    "--checkpoint-every 2 --selfplay.games 6 --selfplay.moves 8 --search.simulations 8 --learning-starts 50 "
+    "--checkpoint-seconds 0 --selfplay.games 6 --selfplay.moves 8 --search.simulations 8 --learning-starts 50 "
     "--batch-size 16 --backbone.blocks 1 --backbone.channels 8 --video False"
 )
 
@@ -84,6 +87,8 @@ def test_settings_survive_the_way_to_json(trained: Run) -> None:
         (["--game", "tic_tac_toe", "--opponents", "rollouts:x"], "a whole number of at least 1"),
         (["--game", "tic_tac_toe", "--selfplay.random-moves", "9"], "random_moves is 9"),
         (["--game", "tic_tac_toe", "--evaluate-games", "5"], "it must be even"),
+        (["--game", "tic_tac_toe", "--opponents", "random", "random"], "opponents names 'random' 2 times"),
+        (["--game", "tic_tac_toe", "--iterations", "1", "--learning-starts", "9999"], "nothing would be learnt"),
         (["--game", "tic_tac_toe", "--backbone", "lstm"], "lstm has memory"),
         (["--game", "tic_tac_toe", "--backbone", "resnet"], "backbone is 'resnet'"),
     ],
@@ -100,6 +105,10 @@ def test_wrong_settings_are_refused_before_a_folder_is_made(
 def test_what_belongs_to_other_runs_is_refused(trained: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["resume", str(trained.path), "--total-steps", "10"]) == 2
     assert "--total-steps is for agents in worlds" in capsys.readouterr().err
+    assert main(["resume", str(trained.path), "--iterations", "6"]) == 2
+    assert "iterations is 6, and 6 are over: give more" in capsys.readouterr().err
+    assert main(["resume", str(trained.path), "--iterations", "9", "--minutes", "1"]) == 2
+    assert "two ways to say when training ends" in capsys.readouterr().err
     assert main(["evaluate", str(trained.path)]) == 2
     assert "keel arena" in capsys.readouterr().err
 
@@ -125,17 +134,84 @@ def equal(ours: Any, theirs: Any) -> bool:
     return bool(np.array_equal(np.asarray(ours), np.asarray(theirs)))
 
 
-def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(trained: Run, tmp_path: Path) -> None:
+@pytest.mark.parametrize("rows", [1, 4, 5])
+def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(trained: Run, tmp_path: Path, rows: int) -> None:
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "keel.runners.cli", "train", "alphazero", *SMALL, "--run-dir", str(folder)]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     until = time.monotonic() + 120.0
     while time.monotonic() < until and process.poll() is None:
-        if (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").read_bytes().count(b"\n") >= 3:
+        if (folder / "metrics.jsonl").exists() and (folder / "metrics.jsonl").read_bytes().count(b"\n") >= rows:
             break
-        time.sleep(0.005)
+        time.sleep(0.002)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     assert main(["resume", str(folder)]) == 0
-    assert (folder / "metrics.jsonl").read_bytes() == (trained.path / "metrics.jsonl").read_bytes()
-    assert equal(states_of(Run.open(folder)), states_of(trained))
+    same_run(Run.open(folder), trained)
+
+
+def same_run(ours: Run, theirs: Run) -> None:
+    assert (ours.path / "metrics.jsonl").read_bytes() == (theirs.path / "metrics.jsonl").read_bytes()
+    assert equal(states_of(ours), states_of(theirs))
+    best, other = (checkpoint.load(checkpoint.best(run.checkpoints)).state for run in (ours, theirs))
+    assert equal(best, other)
+    names = [sorted(path.name for path in (run.path / "games").iterdir()) for run in (ours, theirs)]
+    assert names[0] == names[1]
+
+
+@pytest.mark.parametrize("iteration", [2, 3, 6])
+def test_stopped_and_resumed_it_ends_as_if_nothing_had_happened(
+    trained: Run, tmp_path: Path, iteration: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C within an iteration that is followed by an evaluation (3 and 6), or by none."""
+    folder, learn = tmp_path / "stopped", AlphaZero.learn
+
+    def learn_and_stop(self: AlphaZero, progress: float) -> Any:
+        if self.iteration == iteration - 1:
+            signal.raise_signal(signal.SIGINT)
+        return learn(self, progress)
+
+    monkeypatch.setattr(AlphaZero, "learn", learn_and_stop)
+    assert main(["train", "alphazero", *SMALL, "--run-dir", str(folder)]) == 130
+    monkeypatch.setattr(AlphaZero, "learn", learn)
+    assert main(["resume", str(folder)]) == 0
+    same_run(Run.open(folder), trained)
+
+
+def test_evaluations_beyond_the_snapshot_are_forgotten(trained: Run, tmp_path: Path) -> None:
+    """As after a kill between an evaluation and the snapshot that would have known it."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.path, copy)
+    (copy / "games" / "iteration-99.jsonl").write_text("{}\n")
+    shutil.rmtree(copy / "checkpoints" / "best")
+    assert main(["resume", str(copy), "--iterations", "7"]) == 0
+    assert not (copy / "games" / "iteration-99.jsonl").exists()
+    assert checkpoint.load(checkpoint.best(copy / "checkpoints")).about["agent"] == "alphazero"
+    assert Run.open(copy).config["training"]["iterations"] == 7
+
+
+def test_ratings_stand_on_random_play_or_else_on_the_first_opponent() -> None:
+    assert anchor_of(("rollouts:5", "random")) == "random"
+    assert anchor_of(("rollouts:5", "one_ply")) == "rollouts:5"
+    assert anchor_of(()) is None
+
+
+def test_from_python(tmp_path: Path) -> None:
+    run = keel.train_selfplay(
+        "tic_tac_toe",
+        iterations=2,
+        evaluations=0,
+        learning_starts=50,
+        selfplay={"games": 6, "moves": 8},
+        search={"simulations": 8},
+        video=False,
+        run_dir=tmp_path / "run",
+    )
+    assert run.config["hyperparameters"]["selfplay"]["games"] == 6
+    assert run.config["hyperparameters"]["selfplay"]["random_moves"] == 6, "what is not given stays the preset's"
+    found = keel.load_player(run, 30).think(np.array([[1, 1, 0, -1, -1, 0, 0, 0, 0]], np.int8))
+    assert found.action.tolist() == [2], "its last network, as none was evaluated"
+    with pytest.raises(ValueError, match="minuts is not a setting of alphazero; did you mean 'minutes'"):
+        keel.train_selfplay("tic_tac_toe", minuts=1)
+    with pytest.raises(ValueError, match="train_selfplay"):
+        keel.train("alphazero", env="connect_four")
