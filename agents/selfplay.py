@@ -31,8 +31,10 @@ class SelfPlayConfig:
     """Games that each of them plays side by side."""
     moves: int = 16
     """Moves of each game between two times of learning."""
+    random_share: float = 0.5
+    """Share of the games that begin with moves by lot, so that odd positions are known, too."""
     random_moves: int = 8
-    """A game begins with up to this many moves by lot, so that games differ and odd positions are known."""
+    """These games begin with up to this many."""
     full_share: float = 0.25
     """Share of the moves that are searched in full. The others teach what positions are worth, but no moves."""
     fast_simulations: int = 8
@@ -49,7 +51,7 @@ class SelfPlayConfig:
         at_least(1, actors=self.actors, games=self.games, moves=self.moves, fast_simulations=self.fast_simulations)
         at_least(0, random_moves=self.random_moves, drawn_moves=self.drawn_moves)
         positive(dirichlet=self.dirichlet, full_share=self.full_share)
-        between(0.0, 1.0, full_share=self.full_share, give_up=self.give_up)
+        between(0.0, 1.0, full_share=self.full_share, give_up=self.give_up, random_share=self.random_share)
 
 
 class Played(NamedTuple):
@@ -124,10 +126,11 @@ class SelfPlay:
         return Played(positions, len(over), self.config.games, len(checked), int(mistaken))
 
     def _begin(self, rows: Array, chance: np.random.Generator) -> None:
-        """New games in these rows, each after some moves by lot; an opening that ends the game is drawn again."""
+        """New games in these rows, some after moves by lot; an opening that ends the game is drawn again."""
         self.length[rows], self.given_up_at[rows] = 0, NEVER
         while len(rows):
             left = chance.integers(self.config.random_moves + 1, size=len(rows))
+            left[chance.random(len(rows)) >= self.config.random_share] = 0
             self.states[rows] = self.game.start()
             again = np.zeros(len(rows), bool)
             for made in range(self.config.random_moves):

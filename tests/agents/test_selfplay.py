@@ -60,19 +60,21 @@ def test_positions_are_those_of_games_that_were_played(rule: Any) -> None:
 
 def test_games_begin_with_moves_by_lot() -> None:
     """Of 400 games with up to three, about a quarter begins with each number of stones; none has ended before it began."""
-    selfplay = make(games=400, random_moves=3)
+    selfplay = make(games=400, random_moves=3, random_share=1.0)
     counts = np.bincount((selfplay.states != 0).sum(axis=1))
     assert len(counts) == 4
     assert counts.min() > 70
     assert (selfplay.states.sum(axis=1) == -(counts := (selfplay.states != 0).sum(axis=1) % 2)).all(), "in turn"
     assert make_game("tic_tac_toe").legal(selfplay.states).any(axis=1).all()
+    few = (make(games=400, random_moves=3, random_share=0.2).states != 0).any(axis=1).mean()
+    assert few == pytest.approx(0.2 * 0.75, abs=0.05), "a fifth of the games, of which a quarter has drawn none"
     with pytest.raises(ValueError, match="random_moves is 9: no game of tic_tac_toe is longer"):
         make(random_moves=9)
 
 
 def test_an_opening_that_ends_the_game_is_drawn_again() -> None:
     """With up to eight moves by lot some games are over before: such a game would have no move that could be made."""
-    selfplay = make(games=500, random_moves=8)
+    selfplay = make(games=500, random_moves=8, random_share=1.0)
     ended = [row for row in selfplay.states if any(abs(row[list(line)].sum()) == 3 for line in LINES)]
     assert not ended
 
