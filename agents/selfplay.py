@@ -40,8 +40,8 @@ class SelfPlayConfig:
     fast_simulations: int = 8
     """Simulations of those others (playout cap randomisation, Wu 2019)."""
     drawn_moves: int = 10
-    """puct: moves of a game that are drawn by the shares of visits; later ones are the best ones. gumbel: its noise
-    alone makes games differ."""
+    """Moves of a game in which chance has a say: by the search's noise (gumbel), or drawn by the shares of visits (puct).
+    Later ones are the best ones, so that games end as they should."""
     dirichlet: float = 1.0
     """puct: parameter of the noise at the root for ten legal moves (Silver et al. 2018 have about this much)."""
     give_up: float = 1.0
@@ -171,7 +171,7 @@ class SelfPlay:
     def _noise(self, chance: np.random.Generator) -> Array:
         shape = (self.config.games, self.game.actions)
         if self.rule == "gumbel":
-            return chance.gumbel(size=shape)
+            return chance.gumbel(size=shape) * (self.length < self.config.drawn_moves)[:, None]
         legal = self.game.legal(self.states)
         parameter = self.config.dirichlet * 10.0 / legal.sum(axis=1, keepdims=True)
         drawn = chance.gamma(np.broadcast_to(parameter, shape)) * legal  # normalised: Dirichlet over what is legal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import NamedTuple
 
 from keel.agents.alphazero import AlphaZeroConfig
@@ -11,44 +12,41 @@ from keel.envs.games.game import Game
 from keel.networks.backbone import BackboneConfig, BoardConfig
 from keel.runners.selfplay_training import SelfPlayTraining
 
+# Found at Connect Four. A smaller c_scale than the paper's 1 makes targets that follow noisy values less, of which a
+# network learns more; and few full searches leave time for more games.
+COMMON = AlphaZeroConfig(
+    search=SearchConfig(simulations=32, c_scale=0.4),
+    selfplay=SelfPlayConfig(random_moves=8, full_share=0.3, fast_simulations=10),
+    learning_rate=3e-3,
+)
+
 
 class SelfPlayPreset(NamedTuple):
     """Settings that fit a game."""
 
     training: SelfPlayTraining = SelfPlayTraining()
-    hyperparameters: AlphaZeroConfig = AlphaZeroConfig()
-    backbone: BackboneConfig = BoardConfig(blocks=3, channels=32)
+    hyperparameters: AlphaZeroConfig = COMMON
+    backbone: BackboneConfig = BoardConfig(blocks=3, channels=32, squeeze=32)
 
 
 PLAIN = SelfPlayPreset()
 PRESETS = {
-    "tic_tac_toe": SelfPlayPreset(
+    "tic_tac_toe": SelfPlayPreset(  # all positions are to be known, not those alone that good play leads to
         training=SelfPlayTraining(minutes=0.75, evaluations=3),
         hyperparameters=AlphaZeroConfig(
-            search=SearchConfig(simulations=32), selfplay=SelfPlayConfig(random_moves=6), window=50_000
+            search=SearchConfig(simulations=32),
+            selfplay=SelfPlayConfig(random_share=1.0, random_moves=6, full_share=0.25, drawn_moves=9),
+            window=50_000,
         ),
         backbone=BoardConfig(blocks=2, channels=32),
     ),
     "connect_four": SelfPlayPreset(
-        hyperparameters=AlphaZeroConfig(
-            search=SearchConfig(simulations=32, c_scale=0.15),
-            selfplay=SelfPlayConfig(random_moves=16, full_share=0.3, fast_simulations=10),
-            learning_rate=3e-3,
-        ),
-        backbone=BoardConfig(blocks=3, channels=32, squeeze=32),
+        hyperparameters=replace(COMMON, selfplay=replace(COMMON.selfplay, random_moves=16)),
     ),
-    "othello_6x6": SelfPlayPreset(
-        hyperparameters=AlphaZeroConfig(
-            search=SearchConfig(simulations=32, c_scale=0.15),
-            selfplay=SelfPlayConfig(random_moves=8, full_share=0.3, fast_simulations=10),
-            learning_rate=3e-3,
-        ),
-        backbone=BoardConfig(blocks=3, channels=32, squeeze=32),
-    ),
-    "chess": SelfPlayPreset(  # rules in Python: few games by lot, and no rollouts as opponents
+    "chess": SelfPlayPreset(
         training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
-        hyperparameters=AlphaZeroConfig(selfplay=SelfPlayConfig(games=32), window=100_000),
-        backbone=BoardConfig(blocks=4, channels=64, squeeze=8, features=256),
+        hyperparameters=replace(COMMON, selfplay=replace(COMMON.selfplay, games=32, drawn_moves=30), window=100_000),
+        backbone=BoardConfig(blocks=4, channels=64, features=256),
     ),
 }
 

@@ -30,7 +30,11 @@ def games_of(part: Played, lengths: list[int] | None = None) -> list[Positions]:
     """The games of some moves, each by itself: a game begins where there are no more stones than before."""
     stones = (part.positions.states != 0).sum(axis=1)
     starts = np.flatnonzero(np.diff(stones, prepend=99) <= 0)
-    return [Positions(*(np.split(column, starts[1:])[i] for column in part.positions)) for i in range(len(starts))]
+    if len(starts) == 0:
+        return []
+    return [
+        Positions(*parts) for parts in zip(*(np.split(column, starts[1:]) for column in part.positions), strict=True)
+    ]
 
 
 @pytest.mark.parametrize("rule", ["gumbel", "puct"])
@@ -119,6 +123,21 @@ def test_lost_games_are_given_up_and_a_tenth_is_checked() -> None:
     assert shortest < 5
     given_up = [one for one in games_of(played) if len(one.outcome) < 5]
     assert all(one.outcome[-1] == -1.0 for one in given_up), "who gives up has lost"
+
+
+def test_chance_has_a_say_in_a_games_first_moves_alone() -> None:
+    """A search of one simulation plays the likeliest move but for noise, and here that is the first free cell."""
+
+    def first_cells(states: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.arange(9, 0, -1, dtype=np.float32)[None].repeat(len(states), axis=0), uniform(states)[1]
+
+    def orders(drawn_moves: int) -> set[bytes]:
+        selfplay = make(simulations=1, games=50, drawn_moves=drawn_moves)
+        games = [one for _ in range(9) for one in games_of(selfplay.step(first_cells))]
+        return {one.states.tobytes() for one in games}
+
+    assert len(orders(0)) == 1
+    assert len(orders(9)) > 10
 
 
 @pytest.mark.parametrize("chance", [0.0, 1.0 - 2.0**-53], ids=["lowest", "highest"])

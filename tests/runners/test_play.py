@@ -50,7 +50,7 @@ def test_a_display_that_does_not_answer(keel: Keel, monkeypatch: pytest.MonkeyPa
 def test_bad_input_is_refused_before_anything_starts(keel: Keel, tmp_path: Path) -> None:
     assert "did you mean 'connect_four'?" in keel("play", "conect_four", "--text").error
     assert keel("play", "connect_four", "--text", "--run", "nobody").code == 2
-    assert "it must be at least 1" in keel("play", "connect_four", "--text", "--simulations", 0).error
+    assert "a whole number of at least 1" in keel("play", "connect_four", "--text", "--simulations", 0).error
     assert "not allowed with" in keel("play", "hex", "--level", "easy", "--simulations", 3).error
     picture = keel("play", "connect_four", "--screenshot", "board.gif")
     assert "--screenshot is 'board.gif': a file that ends in .png, .jpg, .bmp would be right" in picture.error
