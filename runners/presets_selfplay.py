@@ -43,6 +43,7 @@ PRESETS = {
     "connect_four": SelfPlayPreset(
         hyperparameters=replace(COMMON, selfplay=replace(COMMON.selfplay, random_moves=16)),
     ),
+    "othello_6x6": SelfPlayPreset(training=SelfPlayTraining(minutes=5.0)),
     "chess": SelfPlayPreset(
         training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
         hyperparameters=replace(COMMON, selfplay=replace(COMMON.selfplay, games=32, drawn_moves=30), window=100_000),
