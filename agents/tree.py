@@ -2,6 +2,9 @@
 
 Values are those of the player who is to move at a node; what is a gain for one is a loss for the other, so they change
 their sign from a node to its parent. The edges of a node are its legal actions, in order.
+
+The inner loops pass indices and loop over numbers where they can: a slice costs an atomic count of references, and an
+assignment of one array to another a check of shapes that keeps numba from leaving such counts out.
 """
 
 from __future__ import annotations
@@ -57,23 +60,26 @@ def make_tree(batch: int, nodes: int, edges: int, state_size: int) -> Tree:
 
 
 @kernel
-def expand(tree: Tree, row: int, node: int, logits: Array, legal: Array) -> None:
-    """Give a node its edges: the legal actions, with the softmax of their logits as prior."""
-    count, highest = 0, -np.inf
-    for action in range(legal.shape[0]):
-        if legal[action]:
+def expand(tree: Tree, row: int, node: int, logits: Array, judged: int, legal: Array, index: int) -> None:
+    """Give a node its edges: the actions in `legal[index]`, with the softmax of their `logits[judged]` as prior."""
+    count, highest = 0, np.float32(-np.inf)
+    for action in range(legal.shape[1]):
+        if legal[index, action]:
+            logit = logits[judged, action]
             tree.action[row, node, count] = action
-            tree.logit[row, node, count] = logits[action]
+            tree.logit[row, node, count] = logit
             tree.visits[row, node, count] = 0
             tree.total[row, node, count] = 0.0
             tree.child[row, node, count] = NOTHING
-            highest = max(highest, logits[action])
+            highest = max(highest, logit)
             count += 1
     mass = 0.0
     for edge in range(count):
-        mass += np.exp(tree.logit[row, node, edge] - highest)
+        weight = np.exp(tree.logit[row, node, edge] - highest)
+        tree.prior[row, node, edge] = weight
+        mass += weight
     for edge in range(count):
-        tree.prior[row, node, edge] = np.exp(tree.logit[row, node, edge] - highest) / mass
+        tree.prior[row, node, edge] /= mass
     tree.edges[row, node] = count
 
 
@@ -86,7 +92,7 @@ def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) 
         tree.value[row, ROOT] = value[row]
         tree.ended[row, ROOT] = False
         tree.parent[row, ROOT] = NOTHING
-        expand(tree, row, ROOT, logits[row], legal[row])
+        expand(tree, row, ROOT, logits, row, legal, row)
 
 
 @kernel
@@ -110,13 +116,14 @@ def descend(
         node, edge = ROOT, NOTHING
         while not tree.ended[row, node]:
             count = tree.edges[row, node]
-            visits, total = tree.visits[row, node, :count], tree.total[row, node, :count]
-            logit, prior, value = tree.logit[row, node, :count], tree.prior[row, node, :count], tree.value[row, node]
+            visits, total, value = tree.visits[row, node, :count], tree.total[row, node, :count], tree.value[row, node]
             if (rule if node == ROOT else inside) == PUCT:
-                edge = puct_edge(prior, visits, total, value, constants)
+                edge = puct_edge(tree.prior[row, node, :count], visits, total, value, constants)
             elif node == ROOT:
-                edge = halving_edge(logit, prior, visits, total, value, constants, considered[row], noise[row])
+                logit = tree.logit[row, node, :count]
+                edge = halving_edge(logit, visits, total, constants, considered[row], noise[row])
             else:
+                logit, prior = tree.logit[row, node, :count], tree.prior[row, node, :count]
                 edge = gumbel_edge(logit, prior, visits, total, value, constants)
             if tree.child[row, node, edge] == NOTHING:
                 break
@@ -124,7 +131,8 @@ def descend(
         leaf[row, 0], leaf[row, 1] = node, edge
         if edge != NOTHING:
             rows[growing] = row
-            before[growing] = tree.state[row, node]
+            for byte in range(before.shape[1]):
+                before[growing, byte] = tree.state[row, node, byte]
             moves[growing] = tree.action[row, node, edge]
             growing += 1
     return growing
@@ -143,7 +151,8 @@ def grow(
         row = rows[index]
         parent, edge, node = leaf[row, 0], leaf[row, 1], int(tree.nodes[row])
         tree.nodes[row] += 1
-        tree.state[row, node] = after[index]
+        for byte in range(after.shape[1]):
+            tree.state[row, node, byte] = after[index, byte]
         tree.value[row, node] = value[index]
         tree.ended[row, node] = ended[index]
         tree.parent[row, node] = parent
@@ -153,7 +162,7 @@ def grow(
         if ended[index]:
             tree.edges[row, node] = 0
         else:
-            expand(tree, row, node, logits[logits_row[index]], legal[index])
+            expand(tree, row, node, logits, logits_row[index], legal, index)
 
 
 @kernel
@@ -199,7 +208,7 @@ def conclude(
             best = np.argmax(tried)
             improved[:count] = tried / visited
         else:
-            best = halving_edge(logit, prior, tried, total, own, constants, tried.max(), noise[row])
+            best = halving_edge(logit, tried, total, constants, tried.max(), noise[row])
             improved_logits(logit, prior, tried, total, own, constants, improved[:count])
             improved[:count] = np.exp(improved[:count] - improved[:count].max())
             improved[:count] /= improved[:count].sum()

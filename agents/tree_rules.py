@@ -1,6 +1,6 @@
 """Which edge of a node a search follows: PUCT (Silver et al. 2018) and Gumbel (Danihelka et al. 2022).
 
-All take the edges of one node: `prior`, `logit`, `visits`, `total` [L], and the node's own `value`. Values lie in
+They take of the edges of one node `prior`, `logit`, `visits`, `total` [L], and the node's own `value`. Values lie in
 [-1, 1]. `constants` is an array of numbers, in the order of the names below.
 """
 
@@ -22,7 +22,9 @@ def puct_edge(prior: Array, visits: Array, total: Array, value: float, constants
 
     Source: Silver et al. 2018, A general reinforcement learning algorithm (AlphaZero), methods, "Search".
     """
-    visited = 1 + visits.sum()
+    visited = 1
+    for edge in range(visits.shape[0]):
+        visited += visits[edge]
     explore = constants[C_INIT] + np.log((visited + constants[C_BASE]) / constants[C_BASE])
     explore *= np.sqrt(visited)
     best, highest = 0, -np.inf
@@ -52,7 +54,10 @@ def mixed_value(prior: Array, visits: Array, total: Array, value: float) -> floa
 @kernel
 def scale(visits: Array, constants: Array) -> float:
     """What a value from 0 (lost) to 1 (won) counts beside a logit: (c_visit + max n) c_scale, eq. 8."""
-    return (constants[C_VISIT] + visits.max()) * constants[C_SCALE]
+    most = 0
+    for edge in range(visits.shape[0]):
+        most = max(most, visits[edge])
+    return (constants[C_VISIT] + most) * constants[C_SCALE]
 
 
 @kernel
@@ -88,21 +93,19 @@ def gumbel_edge(logit: Array, prior: Array, visits: Array, total: Array, value: 
 
 
 @kernel
-def halving_edge(
-    logit: Array, prior: Array, visits: Array, total: Array, value: float, constants: Array, considered: int,
-    noise: Array,
-) -> int:  # fmt: skip
+def halving_edge(logit: Array, visits: Array, total: Array, constants: Array, considered: int, noise: Array) -> int:
     """At the root, one step of sequential halving: of the edges that were tried `considered` times, the one with the
-    highest noise + logit + sigma(completed Q). Source: Danihelka et al. 2022, algorithm 2."""
-    untried, weight = mixed_value(prior, visits, total, value), 0.5 * scale(visits, constants)
+    highest noise + logit + sigma(Q). Source: Danihelka et al. 2022, algorithm 2.
+
+    Where none of them was tried, what is completed for their Q is the same for all, so it is left out."""
+    weight = 0.5 * scale(visits, constants)
     best, highest = 0, -np.inf
     for edge in range(logit.shape[0]):
-        if visits[edge] != considered:
-            continue
-        mean = total[edge] / visits[edge] if visits[edge] else untried
-        score = noise[edge] + logit[edge] + weight * mean
-        if score > highest:
-            best, highest = edge, score
+        if visits[edge] == considered:
+            mean = total[edge] / considered if considered else 0.0
+            score = noise[edge] + logit[edge] + weight * mean
+            if score > highest:
+                best, highest = edge, score
     return best
 
 
