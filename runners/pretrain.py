@@ -18,13 +18,13 @@ from keel.envs.seeding import generator
 from keel.networks.pretraining.learner import Learner
 from keel.runners import checkpoint
 from keel.runners.agents import pick_device
-from keel.runners.mirror import start_mirror
+from keel.runners.completion import complete
 from keel.runners.pretrain_console import EpochConsole
 from keel.runners.pretrain_report import write_pretrain_report
 from keel.runners.pretrain_settings import PretrainSettings, check_kind, field_of, read_options
 from keel.runners.pretrainer import Pretrainer, PretrainResult
-from keel.runners.run import RUNS, Run, RunState
-from keel.runners.train import MIRROR_TIMEOUT_SECONDS, check_unchanged, last_snapshot
+from keel.runners.run import RUNS, Run
+from keel.runners.train import check_unchanged, last_snapshot
 
 EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped it
 SAMPLE = "SAMPLE"  # the beginning of the default name of a run on sample data
@@ -56,7 +56,7 @@ def pretrain(
         resume="exact",
     )
     with run.lock():
-        return complete(Pretrainer(run, settings, learner), console)
+        return train_and_report(Pretrainer(run, settings, learner), console)
 
 
 def resume(run: Run, *, console: MakeConsole = EpochConsole) -> PretrainResult:
@@ -78,7 +78,7 @@ def resume(run: Run, *, console: MakeConsole = EpochConsole) -> PretrainResult:
         trainer = Pretrainer(run, settings, learner)
         trainer.restore(saved.state)
         changes = checkpoint.machine_changes(saved.about)
-        return complete(
+        return train_and_report(
             trainer, console, [f"not the machine that saved, so perhaps not bit-exact: {x}" for x in changes]
         )
 
@@ -98,32 +98,14 @@ def sample_name(settings: PretrainSettings) -> str:
     return next(name for name in names if not (RUNS / name).exists())
 
 
-def complete(trainer: Pretrainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> PretrainResult:
+def train_and_report(trainer: Pretrainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> PretrainResult:
     """Learn, then judge and report what came of it; the mirror to Weights & Biases runs beside."""
     run, data = trainer.folder, trainer.learner.data
     trainer.console = make_console(run, trainer.training.epochs, trainer.learner.score)
     trainer.console.message(data.title)
     for note in notes:
         trainer.console.message(note)
-    mirror = start_mirror(run) if trainer.training.track == "wandb" else None
-    state: RunState = "failed"
-    error: str | None = "stopped at once"
-    try:
-        with trainer.wish:
-            result = trainer.run()
-            if result.state == "finished":
-                write_pretrain_report(run, trainer.settings, trainer.learner, result)
-            if trainer.wish.signal is not None:
-                result = result._replace(state="interrupted", stopped_by=trainer.wish.signal)
-        state, error = result.state, None
-    except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
-        raise
-    finally:
-        trainer.close(state, error)
-        if mirror is not None:
-            trainer.console.message(mirror.finish(MIRROR_TIMEOUT_SECONDS))
-    return result
+    return complete(trainer, lambda result: write_pretrain_report(run, trainer.settings, trainer.learner, result))
 
 
 def main(arguments: list[str]) -> int:

@@ -19,17 +19,16 @@ from keel.envs.registry import find_entry
 from keel.envs.seeding import derive_seed
 from keel.runners import checkpoint
 from keel.runners.agents import Policy, load_agent_state, load_policy, make_agent, make_worlds, pick_device
+from keel.runners.completion import complete
 from keel.runners.console import Console
 from keel.runners.loop import Loop, TrainingLoop
-from keel.runners.mirror import start_mirror
 from keel.runners.report import write_report
-from keel.runners.run import Run, RunState
+from keel.runners.run import Run
 from keel.runners.settings import Settings
 from keel.runners.settings_sb3 import NOT_RESUMABLE, SB3Config
 from keel.runners.trainer import Result, Trainer, fixed_settings
 from keel.runners.watch import record_episode
 
-MIRROR_TIMEOUT_SECONDS = 60.0
 FILM_SECONDS = 60.0  # the most that the film of a run shows
 # Kinds of worlds that have more to say of themselves on a run's page: (policy, run) -> parts of the page, words.
 WORLD_REPORTS = {"keel.envs.cooling.env:DataCenterCooling": "keel.runners.cooling_report:write_cooling_report"}
@@ -56,7 +55,7 @@ def train(
             resume=loop.resume,
         )
         with run.lock():
-            return complete(Trainer(run, settings, loop), console)
+            return train_and_report(Trainer(run, settings, loop), console)
     finally:
         loop.envs.close()
 
@@ -94,7 +93,7 @@ def resume(run: Run, total_steps: int | None = None, *, console: MakeConsole = C
             if total_steps is not None:
                 notes.append(f"schedules that run over the whole training are stretched to {total_steps:,} steps")
             del saved  # a replay in it would be in memory twice until the end
-            return complete(trainer, console, notes)
+            return train_and_report(trainer, console, notes)
         finally:
             loop.envs.close()
 
@@ -181,31 +180,13 @@ def check_q_learning(config: DQNConfig | R2D2Config, total_steps: int) -> None:
         )
 
 
-def complete(trainer: Trainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> Result:
+def train_and_report(trainer: Trainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> Result:
     """Train, then film and report what came of it; the mirror to Weights & Biases runs beside."""
     run = trainer.folder
     trainer.console = make_console(run, trainer.training.total_steps)
     for note in notes:
         trainer.console.message(note)
-    mirror = start_mirror(run) if trainer.training.track == "wandb" else None
-    state: RunState = "failed"
-    error: str | None = "stopped at once"
-    try:
-        with trainer.wish:
-            result = trainer.run()
-            if result.state == "finished":
-                film_and_report(trainer)
-            if trainer.wish.signal is not None:
-                result = result._replace(state="interrupted", stopped_by=trainer.wish.signal)
-        state, error = result.state, None
-    except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
-        raise
-    finally:
-        trainer.close(state, error)
-        if mirror is not None:
-            trainer.console.message(mirror.finish(MIRROR_TIMEOUT_SECONDS))
-    return result
+    return complete(trainer, lambda _: film_and_report(trainer))
 
 
 def film_and_report(trainer: Trainer) -> None:

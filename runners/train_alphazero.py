@@ -20,15 +20,15 @@ from keel.agents.alphazero import AlphaZero
 from keel.envs.games.games import make_game
 from keel.runners import checkpoint
 from keel.runners.agents import pick_device
-from keel.runners.mirror import start_mirror
+from keel.runners.completion import complete
 from keel.runners.players import check_opponent
-from keel.runners.run import Run, RunState
+from keel.runners.run import Run
 from keel.runners.selfplay import Actors, make_actors
 from keel.runners.selfplay_console import SelfPlayConsole
 from keel.runners.selfplay_report import film, write_selfplay_report
 from keel.runners.selfplay_settings import AGENT, SelfPlaySettings, check_game, check_learning, read_options
 from keel.runners.selfplay_trainer import SelfPlayResult, SelfPlayTrainer, anchor_of, lasting_settings
-from keel.runners.train import MIRROR_TIMEOUT_SECONDS, check_unchanged, last_snapshot
+from keel.runners.train import check_unchanged, last_snapshot
 
 EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped it
 THREADS = 1  # of torch: actors use the other cores
@@ -64,7 +64,7 @@ def train(
     with run.lock():
         trainer = SelfPlayTrainer(run, settings, learner, actors)
         trainer.on_evaluation = on_evaluation
-        return complete(trainer, console)
+        return train_and_report(trainer, console)
 
 
 def resume(
@@ -93,7 +93,7 @@ def resume(
         trainer.restore(saved.state)
         changes = checkpoint.machine_changes(saved.about)
         del saved
-        return complete(
+        return train_and_report(
             trainer, console, [f"not the machine that saved, so perhaps not bit-exact: {x}" for x in changes]
         )
 
@@ -129,32 +129,18 @@ def build(settings: SelfPlaySettings) -> tuple[AlphaZero, Actors]:
     return learner, make_actors(game, settings.training.workers, config, settings.backbone, settings.seed, device)
 
 
-def complete(trainer: SelfPlayTrainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> SelfPlayResult:
+def train_and_report(trainer: SelfPlayTrainer, make_console: MakeConsole, notes: Sequence[str] = ()) -> SelfPlayResult:
     """Train, then film and report what came of it; the mirror to Weights & Biases runs beside."""
     run = trainer.folder
     trainer.console = make_console(run)
     for note in notes:
         trainer.console.message(note)
-    mirror = start_mirror(run) if trainer.training.track == "wandb" else None
-    state: RunState = "failed"
-    error: str | None = "stopped at once"
-    try:
-        with trainer.wish:
-            result = trainer.run()
-            if result.state == "finished":
-                video = film(trainer) if trainer.training.video else None
-                write_selfplay_report(run, trainer.results, result, video, anchor_of(trainer.training.opponents))
-            if trainer.wish.signal is not None:
-                result = result._replace(state="interrupted", stopped_by=trainer.wish.signal)
-        state, error = result.state, None
-    except Exception as failure:
-        error = f"{type(failure).__name__}: {failure}"
-        raise
-    finally:
-        trainer.close(state, error)
-        if mirror is not None:
-            trainer.console.message(mirror.finish(MIRROR_TIMEOUT_SECONDS))
-    return result
+
+    def finish(result: SelfPlayResult) -> None:
+        video = film(trainer) if trainer.training.video else None
+        write_selfplay_report(run, trainer.results, result, video, anchor_of(trainer.training.opponents))
+
+    return complete(trainer, finish)
 
 
 def main(arguments: list[str]) -> int:

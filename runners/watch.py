@@ -17,7 +17,7 @@ from keel.envs.errors import KeelError
 from keel.envs.protocol import Array, Frame, Observation, VecEnv
 from keel.envs.seeding import derive_seed
 from keel.runners.video import VideoWriter
-from keel.runners.window import Window, has_display
+from keel.runners.window import Window, open_window
 
 END_SECONDS = 0.7  # how long the end of an episode stays to be seen
 MAX_STEPS = 10_000  # of one episode, for worlds that would never end
@@ -83,7 +83,7 @@ def watch(
     fps = envs.frames_per_second
     if text:
         return _view(_printed(fps, sys.stdout), moments)
-    if video is None and (window := _open_window(title)) is not None:
+    if video is None and (window := open_window(title)) is not None:
         return _view(_windowed(window, fps), moments)
     return _view(_filmed(video or default_video, fps), moments) | {"video": str(video or default_video)}
 
@@ -160,16 +160,6 @@ def _view(viewer: AbstractContextManager[Show], moments: Iterator[Moment]) -> di
             if not show(moment):
                 break
     return {"episodes": seen, "video": None}
-
-
-def _open_window(title: str) -> Window | None:
-    if not has_display():
-        return None
-    try:
-        return Window(title)
-    except KeelError as error:  # a display that is named and yet not there, as after a broken remote session
-        print(f"{error}; filming instead", file=sys.stderr)
-        return None
 
 
 @contextlib.contextmanager

@@ -22,7 +22,7 @@ from keel.runners.match import OPENING_MOVES, draw_openings
 from keel.runners.run import Run
 from keel.runners.selfplay_settings import is_selfplay
 from keel.runners.video import VideoWriter
-from keel.runners.window import Window, has_display
+from keel.runners.window import Window, open_window
 
 MOVE_SECONDS, END_SECONDS = 1.0, 4.0  # a position stays so long, and the last one of a game, so that the win is seen
 GAMES = 2  # one with each colour
@@ -59,7 +59,7 @@ def watch_games(
     if text:
         return _view(game, _printed(game, games, sys.stdout), scenes)
     _check_drawable(game)
-    if video is None and (window := _open_window(f"{game.name} · {first.name} – {second.name}")) is not None:
+    if video is None and (window := open_window(f"{game.name} · {first.name} – {second.name}")) is not None:
         return _view(game, _windowed(window, game, games), scenes)
     return _view(game, _filmed(video or default_video, game, games), scenes) | {"video": str(video or default_video)}
 
@@ -159,16 +159,6 @@ def _check_drawable(game: Game) -> None:
 
 def _seconds(scene: Scene) -> float:
     return END_SECONDS if scene.thought is None else MOVE_SECONDS
-
-
-def _open_window(title: str) -> Window | None:
-    if not has_display():
-        return None
-    try:
-        return Window(title)
-    except KeelError as error:  # a display that is named and yet not there, as after a broken remote session
-        print(f"{error}; filming instead", file=sys.stderr)
-        return None
 
 
 @contextlib.contextmanager

@@ -30,6 +30,17 @@ def has_display() -> bool:
     return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def open_window(title: str) -> Window | None:
+    """A window, or None where none can be opened; what was expected and failed is said on stderr."""
+    if not has_display():
+        return None
+    try:
+        return Window(title)
+    except KeelError as error:  # a display that is named and yet not there, as after a broken remote session
+        print(f"{error}; filming instead", file=sys.stderr)
+        return None
+
+
 class Window:
     """Frames above a line of text. Space pauses, the right arrow shows one step, + and - change the speed, escape quits.
 

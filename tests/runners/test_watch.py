@@ -278,8 +278,8 @@ def test_a_display_that_does_not_answer_means_a_film(
     def broken(title: str) -> Window:
         raise KeelError("no window can be opened: the display does not answer")
 
-    monkeypatch.setattr(watching, "has_display", lambda: True)
-    monkeypatch.setattr(watching, "Window", broken)
+    monkeypatch.setattr("keel.runners.window.has_display", lambda: True)
+    monkeypatch.setattr("keel.runners.window.Window", broken)
     path = tmp_path / "watch.gif"
     assert watch(Recorder(), Counter(2), title="", episodes=1, seed=0, default_video=path)["video"] == str(path)
     captured = capsys.readouterr()
@@ -309,7 +309,7 @@ def test_has_display_follows_the_variables(monkeypatch: pytest.MonkeyPatch) -> N
 def test_watch_in_a_window_shows_every_episode(monkeypatch: pytest.MonkeyPatch, no_display: None) -> None:
     import pygame
 
-    monkeypatch.setattr(watching, "has_display", lambda: True)
+    monkeypatch.setattr("keel.runners.window.has_display", lambda: True)
     monkeypatch.setattr(watching, "END_SECONDS", 0.01)
     envs = Counter(2)
     envs.frames_per_second = 500.0

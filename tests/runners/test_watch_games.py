@@ -18,7 +18,6 @@ from keel.agents.search import SearchConfig
 from keel.envs.games.draw_layout import frame_size
 from keel.envs.games.draw_pieces import LOOKS
 from keel.envs.games.games import make_game
-from keel.runners import watch_games as watching
 from keel.runners.game_frame import (
     PANEL,
     SIDE,
@@ -193,8 +192,8 @@ def test_a_window_shows_the_end_for_longer(monkeypatch: pytest.MonkeyPatch) -> N
 
         def __exit__(self, *_: object) -> None: ...
 
-    monkeypatch.setattr(watching, "has_display", lambda: True)
-    monkeypatch.setattr(watching, "Window", Shown)
+    monkeypatch.setattr("keel.runners.window.has_display", lambda: True)
+    monkeypatch.setattr("keel.runners.window.Window", Shown)
     seen = watch_games(FOUR, LEFT, RIGHT, games=5, opening_moves=0)
     assert len(shown) == 10  # then the window was closed
     assert shown[6:9] == [("game 1 of 5, move 7", 1.0), ("game 1 of 5, 7 moves", 4.0), ("game 2 of 5, move 1", 1.0)]
