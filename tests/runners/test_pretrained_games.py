@@ -14,7 +14,7 @@ from keel.runners.players import make_player, run_player
 from keel.runners.pretrained_games import keep, pretrained_run
 from keel.runners.run import Run
 
-GAMES = ("tic_tac_toe", "connect_four")
+GAMES = ("tic_tac_toe", "connect_four", "othello_6x6")
 LEAST = {"tic_tac_toe": 0.8, "connect_four": 0.95, "othello_6x6": 0.9}  # points against play by lot
 MOST_BYTES = 1_000_000
 
