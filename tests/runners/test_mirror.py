@@ -331,6 +331,7 @@ def test_a_mirror_waits_until_the_one_before_has_ended(run: Run) -> None:
 def test_ctrl_c_ends_the_wait_for_the_mirror_and_nothing_else(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STUB_HANGS", "1")
     monkeypatch.setenv("WANDB_API_KEY", KEY)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's job in the background begins without it
     rows, mirror = JsonLines(run), start_mirror(run)
     rows.finish("finished")
     deadline = time.monotonic() + 15

@@ -134,7 +134,7 @@ def equal(ours: Any, theirs: Any) -> bool:
     return bool(np.array_equal(np.asarray(ours), np.asarray(theirs)))
 
 
-@pytest.mark.parametrize("rows", [1, 4, 5])
+@pytest.mark.parametrize("rows", [pytest.param(1, marks=pytest.mark.slow), 4, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_and_resumed_it_ends_as_if_nothing_had_happened(trained: Run, tmp_path: Path, rows: int) -> None:
     folder = tmp_path / "killed"
     command = [sys.executable, "-m", "keel.runners.cli", "train", "alphazero", *SMALL, "--run-dir", str(folder)]
@@ -159,7 +159,7 @@ def same_run(ours: Run, theirs: Run) -> None:
     assert names[0] == names[1]
 
 
-@pytest.mark.parametrize("iteration", [2, 3, 6])
+@pytest.mark.parametrize("iteration", [pytest.param(2, marks=pytest.mark.slow), 3, 6])
 def test_stopped_and_resumed_it_ends_as_if_nothing_had_happened(
     trained: Run, tmp_path: Path, iteration: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
