@@ -151,7 +151,8 @@ def test_the_clock_goes_on_where_it_stopped(keel: Keel, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("env", "agent", "trials"), [(CARTPOLE, "ppo", 2), ("CartPole-v1", "ppo", 1), (CARTPOLE, "rainbow", 2)]
+    ("env", "agent", "trials"),
+    [(CARTPOLE, "ppo", 2), ("CartPole-v1", "ppo", 1), pytest.param(CARTPOLE, "rainbow", 2, marks=pytest.mark.slow)],
 )
 def test_kill_9_at_any_moment_leaves_no_trace(
     keel: Keel, tmp_path: Path, server: Any, env: str, agent: str, trials: int

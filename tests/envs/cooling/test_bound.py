@@ -109,6 +109,7 @@ def test_the_safe_table_has_the_least_margin_that_is_safe() -> None:
     assert less.violation_minutes[0] > 0.0
 
 
+@pytest.mark.slow
 def test_the_planner_betters_a_careless_table() -> None:
     """A day with one table for all loads, cold and with much air: there is something to find, and no heat to hide."""
     state, table = constant(0.5, 12.0)[None], whole_table(np.array([20.0, 0.7, 13.0, 0.8]))
