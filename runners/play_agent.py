@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
-from keel.agents.evaluators import RolloutEvaluator, network_evaluator
+from keel.agents.evaluators import RolloutEvaluator
 from keel.agents.search import Evaluate, Found, Search, SearchConfig
 from keel.envs.games.game import Game
 from keel.envs.protocol import Array
 from keel.envs.seeding import generator
-from keel.runners.agents import pick_device
 from keel.runners.play_table import Position
+from keel.runners.players import run_search
 from keel.runners.run import Run
 
 MOST_CANDIDATES = 16
@@ -135,14 +135,8 @@ def paced(levels: tuple[Level, ...], seconds: float) -> tuple[Level, ...]:
 
 def run_agent(run: Run, game: Game, checkpoint: Literal["best", "last"], device: str, seed: int) -> Agent:
     """A run's network. Raises: ValueError: the run does not play this game. CheckpointError: no whole checkpoint."""
-    from keel.runners.selfplay_settings import SelfPlaySettings, load_network
-
-    settings = SelfPlaySettings.from_run(run)
-    if settings.game != game.name:
-        raise ValueError(f"{run.name} plays {settings.game}, and the game is {game.name}")
-    network = load_network(run, settings, game, checkpoint, pick_device(device))
-    evaluate = network_evaluator(game, network, pick_device(device))
-    return Agent(game, run.name, evaluate, NETWORK_LEVELS, settings.hyperparameters.search, seed)
+    evaluate, config = run_search(run, game, checkpoint, device)
+    return Agent(game, run.name, evaluate, NETWORK_LEVELS, config, seed)
 
 
 class Thinker:

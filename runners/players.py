@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from keel.agents.evaluators import RolloutEvaluator, network_evaluator
+from keel.agents.evaluators import NetworkEvaluator, RolloutEvaluator, network_evaluator
 from keel.agents.players import Player, ScriptedPlayer, SearchPlayer
 from keel.agents.search import SearchConfig
 from keel.envs.errors import closest
@@ -53,15 +53,22 @@ def run_player(
     device: str = "cpu",
 ) -> SearchPlayer:
     """A run's network with a search, by default as large as in its self-play. Raises: as `make_player`."""
+    evaluate, config = run_search(run, game, checkpoint, device)
+    if simulations is not None:
+        config = dataclasses.replace(config, simulations=simulations)
+    name = run.name if simulations is None else f"{run.name}:{simulations}"
+    return SearchPlayer(name, game, evaluate, config)
+
+
+def run_search(
+    run: Run, game: Game, checkpoint: Literal["best", "last"], device: str
+) -> tuple[NetworkEvaluator, SearchConfig]:
+    """A run's network as a judge of positions, and how it searches where it plays to win. Raises: as `make_player`."""
     settings = SelfPlaySettings.from_run(run)
     if settings.game != game.name:
         raise ValueError(f"{run.name} plays {settings.game}, and the game is {game.name}")
-    config = playing(settings.hyperparameters.search)
-    if simulations is not None:
-        config = dataclasses.replace(config, simulations=simulations)
     network = load_network(run, settings, game, checkpoint, pick_device(device))
-    name = run.name if simulations is None else f"{run.name}:{simulations}"
-    return SearchPlayer(name, game, network_evaluator(game, network, pick_device(device)), config)
+    return network_evaluator(game, network, pick_device(device)), playing(settings.hyperparameters.search)
 
 
 def playing(search: SearchConfig) -> SearchConfig:

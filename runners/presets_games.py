@@ -1,6 +1,6 @@
 """Settings that are known to work in board games, for PPO, DQN and PQN: world -> training, hyperparameters, backbone.
 
-What they reach stands in results/benchmarks/games-learning.md. All reward comes at the end of a game, and a percent of
+`keel benchmark games-learning` measures what they reach. All reward comes at the end of a game, and a percent of
 the games is told from the next by hundreds of them: so an evaluation has 400.
 """
 

@@ -59,7 +59,6 @@ class ProcessActors:
     def __init__(
         self, game: Game, config: AlphaZeroConfig, backbone: BackboneConfig, seed: int, device: torch.device
     ) -> None:
-        self.moves = config.selfplay.moves
         actors = range(config.selfplay.actors)
         self._states = [make_selfplay(game, config, seed, actor).state_dict() for actor in actors]
         self._actors = [ActorProcess(Recipe(game.name, config, backbone, seed, actor, str(device))) for actor in actors]

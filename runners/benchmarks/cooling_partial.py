@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import mean_interval, silent
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.cooling_report import year_figures
 from keel.runners.options import default_settings
 from keel.runners.subjects import controller_subject, evaluate_subject, run_subject
@@ -36,12 +34,8 @@ def run(
     """
     if not 1 <= seeds <= 10:
         raise ValueError(f"seeds is {seeds}: 1 to 10 would be right")
-    work = [(backbone, seed) for seed in range(seeds) for backbone in backbones or BACKBONES]
-    rows = []
-    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for task in [pool.submit(train_and_judge, backbone, seed, total_steps) for backbone, seed in work]:
-            rows.append(task.result())
-            print(rows[-1], file=sys.stderr, flush=True)
+    work = [(backbone, seed, total_steps) for seed in range(seeds) for backbone in backbones or BACKBONES]
+    rows = run_trainings(train_and_judge, work, jobs)
     yardstick = year_figures(evaluate_subject(controller_subject(ENV, YARDSTICK), seed=YEAR_SEED, year=True))
     return {"env": ENV, "controller": YARDSTICK, "yardstick": yardstick, "rows": rows}
 

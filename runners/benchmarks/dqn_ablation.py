@@ -3,10 +3,7 @@ at a budget that two cores can do."""
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +13,7 @@ import numpy as np
 from keel.agents.schedule import Schedule
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.options import default_settings
 from keel.runners.seed_statistics import interquartile_mean, stratified_bootstrap_interval
 from keel.runners.subjects import evaluate_run
@@ -60,11 +58,7 @@ def run(
     work = [
         (name, env, seed, total_steps) for env in envs or ENVS for seed in range(seeds) for name in variants or VARIANTS
     ]
-    rows = []
-    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for row in pool.map(train_and_judge, *zip(*work, strict=True)):
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
+    rows = run_trainings(train_and_judge, work, jobs)
     return {"total_steps": total_steps, "episodes": EPISODES, "rows": rows}
 
 

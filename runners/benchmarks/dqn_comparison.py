@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
-import sys
 import tempfile
 import time
 from pathlib import Path
@@ -15,6 +12,7 @@ import numpy as np
 
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import EPISODES, silent
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.seed_statistics import interquartile_mean, stratified_bootstrap_interval
 
 if TYPE_CHECKING:
@@ -85,11 +83,7 @@ def run(
     Args: envs, who: these alone; jobs: trainings at a time, each on one thread of a process of its own.
     """
     work = [(name, env, seed) for env in envs or STEPS for name in who or WHO for seed in range(seeds)]
-    rows = []
-    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for row in pool.map(train_and_judge, *zip(*work, strict=True)):
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
+    rows = run_trainings(train_and_judge, work, jobs)
     return {"steps": STEPS, "episodes": EPISODES, "rows": rows}
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +14,7 @@ import numpy as np
 from keel.networks.pretraining.audit import wilson
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.options import default_settings
 from keel.runners.presets import find_preset
 from keel.runners.subjects import evaluate_subject, run_subject
@@ -41,11 +39,7 @@ def run(
     """
     pairs = [(agent, env) for env in envs or ENVS for agent in agents or AGENTS if find_preset(agent, env)]
     work = [(agent, env, seed) for agent, env in pairs for seed in range(seeds)]
-    rows = []
-    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for row in pool.map(train_and_judge, *zip(*work, strict=True)):
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
+    rows = run_trainings(train_and_judge, work, jobs)
     return {"episodes": EPISODES, "rows": rows}
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import io
-import multiprocessing
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from keel.runners.benchmark import markdown_table
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.console import Console
 from keel.runners.options import default_settings
 from keel.runners.seed_statistics import Interval
@@ -45,12 +43,7 @@ def learn(goals: Sequence[Goal], envs: list[str] | None, seeds: int | None, jobs
         thread of a process of its own.
     """
     work = [(goal, seed) for goal in goals if envs is None or goal.env in envs for seed in range(seeds or goal.seeds)]
-    rows = []
-    context = multiprocessing.get_context("spawn")
-    with concurrent.futures.ProcessPoolExecutor(jobs, context) as pool:
-        for row in pool.map(train_and_judge, *zip(*work, strict=True)):
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
+    rows = run_trainings(train_and_judge, work, jobs)
     return {"episodes": EPISODES, "rows": rows}
 
 

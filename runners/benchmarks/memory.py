@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
-import multiprocessing
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import mean_interval, silent
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.options import default_settings
 from keel.runners.subjects import evaluate_run
 from keel.runners.train import train
@@ -54,11 +52,7 @@ def run(
         if backbones is None or backbone in backbones
         for seed in range(seeds)
     ]
-    rows = []
-    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for row in pool.map(train_and_judge, *zip(*work, strict=True)):
-            rows.append(row)
-            print(row, file=sys.stderr, flush=True)
+    rows = run_trainings(train_and_judge, work, jobs)
     return {"episodes": EPISODES, "rows": rows}
 
 

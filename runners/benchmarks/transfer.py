@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import dataclasses
 import functools
 import io
-import multiprocessing
 import statistics
-import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
+from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.options import default_settings
 from keel.runners.train import train
 
@@ -77,11 +75,7 @@ def run(
     ]
     with tempfile.TemporaryDirectory() as folder:
         accuracy = pretrain_backbone(Path(folder) / "donor")
-        rows = []
-        with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-            for task in [pool.submit(learn, case, arm, seed, folder) for case, arm, seed in work]:
-                rows.append(task.result())
-                print({key: value for key, value in rows[-1].items() if key != "curve"}, file=sys.stderr, flush=True)
+        rows = run_trainings(learn, [(case, arm, seed, folder) for case, arm, seed in work], jobs)
     return {"task": TASK, "donor_accuracy": accuracy, "rows": rows}
 
 
