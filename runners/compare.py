@@ -326,7 +326,8 @@ def _differences(groups: Sequence[Group]) -> str:
 def _explanation() -> str:
     return (
         '<p class="note">Best evaluation is the highest of the evaluations made during training, so it is selected and '
-        "somewhat too good: <code>keel evaluate RUN</code> measures the best checkpoint on fresh episodes. Numbers are "
+        "somewhat too good: <code>keel evaluate RUN</code>, for AlphaZero <code>keel arena</code>, measures the best "
+        "checkpoint anew. Numbers are "
         "means over seeds ± their standard deviation; from three seeds on also the interquartile mean (IQM) with its "
         "95 % interval from a stratified bootstrap. Seconds are training time without evaluation.</p>"
     )

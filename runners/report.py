@@ -161,8 +161,17 @@ def _twice_the_steps(run: Run) -> str:
     return str(2 * steps) if isinstance(steps, int) else "STEPS"
 
 
+SHORT_GROUP = 4  # settings of a group within settings that still stand in one line
+
+
 def settings_table(run: Run) -> str:
-    sections = {name: values for name, values in run.config.items() if isinstance(values, dict)}
+    """All settings, a section for each group of them."""
+    sections: dict[str, dict[str, Any]] = {}
+    for name, values in run.config.items():
+        if isinstance(values, dict):
+            groups = {key: part for key, part in values.items() if isinstance(part, dict) and len(part) > SHORT_GROUP}
+            sections[name] = {key: part for key, part in values.items() if key not in groups}
+            sections |= groups
     parts = [f"<section><h3>{page.text(name)}</h3>{page.facts(values)}</section>" for name, values in sections.items()]
     return f'<div class="columns">{"".join(parts)}</div>'
 
