@@ -29,6 +29,7 @@ BENCHMARKS = {
     "selfplay-throughput": "simulations, evaluations and moves per second of self-play",
     "connect-four-positions": "positions of Connect Four, solved: what players are judged by",
     "connect-four": "how strong AlphaZero becomes at Connect Four, by a perfect solver and by games",
+    "connect-four-hour": "the same after an hour, with a larger network",
     "selfplay-learning": "AlphaZero at Othello and chess: ratings over training, beside fixed opponents",
     "tic-tac-toe": "AlphaZero at Tic-tac-toe beside brute force, in every position there is",
     "dqn-minatar": "DQN on two MinAtar games beside MinAtar's own example",

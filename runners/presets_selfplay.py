@@ -52,6 +52,20 @@ PRESETS = {
 }
 
 
+# What an hour is worth at Connect Four: a larger network and larger searches, of which ten minutes cannot make use.
+HOUR = SelfPlayPreset(
+    training=SelfPlayTraining(minutes=60.0, evaluations=12, opponents=("random", "rollouts:100", "rollouts:1000")),
+    hyperparameters=replace(
+        COMMON,
+        search=replace(COMMON.search, simulations=48),
+        selfplay=replace(COMMON.selfplay, random_moves=14),
+        window=300_000,
+        reuse=3.0,
+        learning_rate=2e-3,
+    ),
+    backbone=BoardConfig(blocks=4, channels=48, squeeze=32),
+)
+
 SLOW = SelfPlayPreset(training=SelfPlayTraining(opponents=("random", "one_ply")))  # rules in Python: no rollouts
 
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 POSITIONS = Path("results/benchmarks/connect-four-positions.json")
 SIMULATIONS = (0, 24, 100, 400)  # 0: the network alone
+MATCH_SIMULATIONS = (100, 400, 1000)  # against 1,000 games by lot: a tenth as many, and as many
 CURVE_SIMULATIONS, CURVE_SHARE = 100, 4  # while it trains: of every fourth position
 SIDE_BY_SIDE = 200
 
@@ -41,12 +42,17 @@ def run(
     *, minutes: float = 10.0, seed: int = 0, evaluations: int = 10, games: int = 200, folder: str | None = None
 ) -> dict[str, Any]:
     """Train for so many minutes and judge. `folder`: of the run; by default under results/runs."""
-    if not POSITIONS.is_file():
-        raise KeelError(f"{POSITIONS} is missing: keel benchmark connect-four-positions --output {POSITIONS.parent}")
-    positions = solved(read_json(POSITIONS))
     settings = default_settings(GAME)
     training = dataclasses.replace(settings.training, minutes=minutes, evaluations=evaluations)
     settings = dataclasses.replace(settings, seed=seed, training=training)
+    return trained_and_judged(settings, games, folder)
+
+
+def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | None) -> dict[str, Any]:
+    """What a training reaches, during and after it."""
+    if not POSITIONS.is_file():
+        raise KeelError(f"{POSITIONS} is missing: keel benchmark connect-four-positions --output {POSITIONS.parent}")
+    positions = solved(read_json(POSITIONS))
     curve: list[dict[str, Any]] = []
 
     def judge_now(trainer: SelfPlayTrainer) -> None:
@@ -61,8 +67,8 @@ def run(
     evaluate = network_evaluator(make_game(GAME), network, next(network.parameters()).device)
     rows = [row for row in result.run.metrics() if "eval/elo" in row]
     return {
-        "minutes": minutes,
-        "seed": seed,
+        "minutes": settings.training.minutes,
+        "seed": settings.seed,
         "run": result.run.name,
         "settings": settings.to_json(),
         "iterations": result.iterations,
@@ -72,8 +78,8 @@ def run(
         "elo": [[row["global_step"], row["eval/elo"], row["eval/elo_low"], row["eval/elo_high"]] for row in rows],
         "curve": curve,
         "judged": {str(count): judged(positions, evaluate, count) for count in SIMULATIONS},
-        "rollouts": against_rollouts(result.run, games),
-        "solver": against_the_solver(evaluate, games, seed),
+        "rollouts": {str(count): against_rollouts(result.run, games, count) for count in MATCH_SIMULATIONS},
+        "solver": against_the_solver(evaluate, games, settings.seed),
     }
 
 
@@ -105,10 +111,11 @@ def share(count: int, total: int) -> dict[str, float]:
     return {"share": count / total, "low": low, "high": high, "count": count, "of": total}
 
 
-def against_rollouts(run: Run, games: int) -> dict[str, Any]:
-    """A match of the network, with 100 simulations, and a Monte Carlo tree search with 1,000 games by lot a move."""
+def against_rollouts(run: Run, games: int, simulations: int) -> dict[str, Any]:
+    """A match of the network, with so many simulations, and a Monte Carlo tree search with 1,000 games by lot a move."""
     game = make_game(GAME)
-    player, opponent = make_player(f"{run.path}:100", game, checkpoint="last"), make_player("rollouts:1000", game)
+    player = make_player(f"{run.path}:{simulations}", game, checkpoint="last")
+    opponent = make_player("rollouts:1000", game)
     match = play_match(game, player, opponent, games, 0, opening_moves=2)
     wins, draws, losses = match.tally()
     return {"wins": wins, "draws": draws, "losses": losses, "distinct": match.distinct, **share(wins, games)}
@@ -148,15 +155,19 @@ def table(result: dict[str, Any]) -> str:
         cells = [shares[name] for name in (*PHASES, "all", "choice")]
         shown = [f"{100 * c['share']:.1f} % ({100 * c['low']:.1f}–{100 * c['high']:.1f})" for c in cells]
         rows.append(["network alone" if count == "0" else count, *shown])
-    met, first, second = result["rollouts"], result["solver"]["first"], result["solver"]["second"]
+    first, second = result["solver"]["first"], result["solver"]["second"]
     trained = (
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
         f"{result['moves']:,} moves against itself. Moves that keep what the position is worth, of different positions of "
         "games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with 95 % intervals:"
     )
+    matches = [
+        f"with {int(count):,} simulations {met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}"
+        for count, met in result["rollouts"].items()
+    ]
     rollouts = (
-        "Against a Monte Carlo tree search with 1,000 games by lot a move (100 simulations, two opening moves by lot): "
-        f"{met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}."
+        "Against a Monte Carlo tree search with 1,000 games by lot a move, two opening moves by lot: "
+        f"{'; '.join(matches)}."
     )
     perfect = (
         "Against the perfect solver from the empty board (400 simulations; who moves first can always win): moving first "
