@@ -27,33 +27,7 @@ check: $(INSTALLED)
 
 # The tables of results/benchmarks, one after the other, on an otherwise idle machine.
 benchmarks: $(INSTALLED)
-	$(BIN)/keel benchmark ppo-throughput --output results/benchmarks
-	$(BIN)/keel benchmark ppo-learning --output results/benchmarks
-	$(BIN)/keel benchmark dqn-throughput --output results/benchmarks
-	$(BIN)/keel benchmark dqn-learning --output results/benchmarks
-	$(BIN)/keel benchmark games-learning --output results/benchmarks
-	$(BIN)/keel benchmark selfplay-throughput --output results/benchmarks
-	$(BIN)/keel benchmark selfplay-learning --output results/benchmarks
-	$(BIN)/keel benchmark tic-tac-toe --output results/benchmarks
-	$(BIN)/keel benchmark connect-four-positions --output results/benchmarks
-	$(BIN)/keel benchmark connect-four --output results/benchmarks
-	$(BIN)/keel benchmark dqn-minatar --output results/benchmarks
-	$(BIN)/keel benchmark dqn-comparison --output results/benchmarks
-	$(BIN)/keel benchmark dqn-ablation --output results/benchmarks
-	$(BIN)/keel benchmark dqn-memory --output results/benchmarks
-	$(BIN)/keel benchmark memory --output results/benchmarks
-	$(BIN)/keel benchmark transfer --output results/benchmarks
-	$(BIN)/keel benchmark sb3-learning --output results/benchmarks
-	$(BIN)/keel benchmark pretrain-images --output results/benchmarks
-	$(BIN)/keel benchmark pretrain-text --output results/benchmarks
-	$(BIN)/keel benchmark pretrain-series --output results/benchmarks
-	$(BIN)/keel benchmark exact-resume --output results/benchmarks
-	$(BIN)/keel benchmark cooling-throughput --output results/benchmarks
-	$(BIN)/keel benchmark cooling-validation --set random_steps 10000000 --output results/benchmarks
-	$(BIN)/keel benchmark cooling-baselines --set write true --output results/benchmarks
-	$(BIN)/keel benchmark cooling-held-out --output results/benchmarks
-	$(BIN)/keel benchmark dqn-cooling-held-out --output results/benchmarks
-	$(BIN)/keel benchmark cooling-partial --output results/benchmarks
+	$(BIN)/keel benchmark all
 
 # The networks that come with Keel, for `keel play`.
 PRETRAINED := tic_tac_toe connect_four othello_6x6

@@ -107,7 +107,11 @@ def _commit() -> str | None:
     folder = Path(__file__).resolve().parent
     if _git(folder, "ls-files", "--error-unmatch", Path(__file__).name) is None:
         return None
-    return _git(folder, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+    commit = _git(folder, "describe", "--always", "--abbrev=40", "--exclude=*")
+    # Pages of benchmarks are no sources: making one must not make the next one's commit look changed.
+    pages = (":(top,exclude)results/benchmarks", ":(top,exclude)results/README.md")
+    changed = _git(folder, "status", "--porcelain", "--untracked-files=no", "--", ":/", *pages)
+    return commit and (commit if changed == "" else f"{commit}-dirty")
 
 
 def _git(folder: Path, *arguments: str) -> str | None:

@@ -147,7 +147,7 @@ def against_the_solver(evaluate: Evaluate, games: int, seed: int) -> dict[str, A
     return {"first": first, "second": second, "distinct": match.distinct}
 
 
-def table(result: dict[str, Any]) -> str:
+def table(result: dict[str, Any], page: str = "connect-four") -> str:
     """The shares by phase and by simulations, and the games."""
     header = ["simulations", *PHASES, "all", "where a move can be wrong"]
     rows = []
@@ -174,7 +174,7 @@ def table(result: dict[str, Any]) -> str:
         f"{first['wins']} won, {first['draws']} drawn, {first['losses']} lost; moving second {second['wins']} won, "
         f"{second['draws']} drawn, {second['losses']} lost."
     )
-    picture = "![Strength by minute](connect-four/strength.png)"
+    picture = f"![Strength by minute]({page}/strength.png)"
     return "\n\n".join([trained, markdown_table(header, rows), rollouts, perfect, picture])
 
 

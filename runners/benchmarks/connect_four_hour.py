@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from keel.runners.benchmarks.connect_four import GAME, figures, table, trained_and_judged
+from keel.runners.benchmarks import connect_four
+from keel.runners.benchmarks.connect_four import GAME, figures, trained_and_judged
 from keel.runners.presets_selfplay import HOUR
 from keel.runners.selfplay_settings import SelfPlaySettings
 
@@ -17,3 +18,8 @@ def run(*, minutes: float = 60.0, seed: int = 0, games: int = 200, folder: str |
     training = dataclasses.replace(HOUR.training, minutes=minutes)
     settings = SelfPlaySettings(GAME, seed, training, HOUR.hyperparameters, HOUR.backbone)
     return trained_and_judged(settings, games, folder)
+
+
+def table(result: dict[str, Any]) -> str:
+    """As of ten minutes."""
+    return connect_four.table(result, "connect-four-hour")

@@ -1,11 +1,13 @@
 """The benchmark command: it measures, writes what it measured beside what it measured it with, and refuses other names."""
 
 import dataclasses
+import importlib
+import inspect
 import json
 
 import pytest
 
-from keel.runners.benchmark import BENCHMARKS, main, markdown_table
+from keel.runners.benchmark import BENCHMARKS, PAGE_OPTIONS, main, markdown_table
 from keel.runners.benchmarks import (
     cooling_partial,
     dqn_ablation,
@@ -150,6 +152,28 @@ def test_a_folder_that_cannot_be_made_is_refused_before_anything_is_measured(tmp
         main(["ppo-throughput", "--output", str(tmp_path / "file")])
 
 
+def test_a_page_brings_the_index_of_its_folder_up_to_date(tmp_path, monkeypatch):
+    monkeypatch.setattr(ppo_throughput, "run", lambda: {"rows": []})
+    monkeypatch.setattr(ppo_throughput, "table", lambda result: "a table")
+    assert main(["ppo-throughput", "--output", str(tmp_path)]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["ppo-throughput.json", "ppo-throughput.md"]
+    (tmp_path / "index.html").touch()
+    assert main(["ppo-throughput", "--output", str(tmp_path)]) == 0
+    assert 'href="ppo-throughput.md"' in (tmp_path / "index.html").read_text()
+
+
+@pytest.mark.parametrize("name", ["all", "index"])
+def test_the_word_for_all_pages_comes_first(name):
+    with pytest.raises(ValueError, match=f"'{name}' comes first, its options after it: keel benchmark {name}"):
+        main(["--json", name])
+
+
+def test_every_page_has_options_that_its_benchmark_takes():
+    for name, options in PAGE_OPTIONS.items():
+        module = importlib.import_module(f"keel.runners.benchmarks.{name.replace('-', '_')}")
+        assert options.keys() <= inspect.signature(module.run).parameters.keys()
+
+
 def test_every_benchmark_is_a_module_that_runs():
     for name in BENCHMARKS:
         module = __import__(f"keel.runners.benchmarks.{name.replace('-', '_')}", fromlist=["run"])
@@ -159,3 +183,4 @@ def test_every_benchmark_is_a_module_that_runs():
 
 def test_tables():
     assert markdown_table(["a", "b"], [["1", "2"]]) == "| a | b |\n|---|---:|\n| 1 | 2 |"
+    assert markdown_table(["a", "b", "c"], [], labels=2) == "| a | b | c |\n|---|---|---:|"
