@@ -22,12 +22,16 @@ EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped a training
 
 
 def train(agent: str, arguments: list[str]) -> int:
-    """keel train AGENT --env ID: one run for each seed."""
+    """keel train AGENT --env ID: one run for each seed, one after the other or several at a time."""
     from keel.runners.console import Console
-    from keel.runners.options import read_options
+    from keel.runners.options import read_options, seeds_line
     from keel.runners.train import train as train_run
 
     settings, launch = read_options(agent, arguments)
+    if min(launch.seeds, launch.jobs) > 1:
+        from keel.runners.jobs import train_seeds
+
+        return train_seeds(settings, launch, arguments)
     console = functools.partial(Console, stream=sys.stderr if launch.json else sys.stdout)
     results = []
     for seed in range(settings.seed, settings.seed + launch.seeds):
@@ -40,16 +44,20 @@ def train(agent: str, arguments: list[str]) -> int:
         if result.stopped_by is not None:
             break
     if launch.json:
-        print(json.dumps({"runs": [_result(result) for result in results]}))
+        print(json.dumps({"runs": [summary_of(result) for result in results]}))
+    if left := launch.seeds - len(results):
+        line = seeds_line(agent, arguments, settings.seed + len(results), left)
+        print(f"seeds that have not begun: {line}", file=sys.stderr if launch.json else sys.stdout)
     return EXIT_CODES[results[-1].stopped_by]
 
 
 def resume(arguments: list[str]) -> int:
-    """keel resume RUN: continue a stopped run exactly where it was."""
+    """keel resume RUN…: continue stopped runs exactly where they were."""
     from keel.runners.console import Console
     from keel.runners.train import resume as resume_run
 
-    parser = _parser("resume", "Continue a run from its last snapshot, bit for bit.", run="RUN")
+    parser = _parser("resume", "Continue runs from their last snapshots, bit for bit.", runs="RUN")
+    parser.add_argument("--jobs", type=_whole_number, default=1, help="of several, this many at a time (default: 1)")
     parser.add_argument("--total-steps", type=int, help="train to this many environment steps instead")
     parser.add_argument("--minutes", type=float, help="alphazero: train for this many minutes in all instead")
     parser.add_argument(
@@ -57,7 +65,13 @@ def resume(arguments: list[str]) -> int:
     )
     options = parser.parse_args(arguments)
     console = functools.partial(Console, stream=sys.stderr if options.json else sys.stdout)
-    run = Run.open(options.run)
+    run, *more = Run.find(options.runs)
+    if more:
+        if options.minutes is not None or options.iterations is not None:
+            raise ValueError(f"--minutes and --iterations are for one run of {SELFPLAY_AGENT} alone")
+        from keel.runners.jobs import resume_runs
+
+        return resume_runs([run, *more], options.total_steps, options.jobs, as_json=options.json)
     from keel.runners.pretrain_settings import is_pretraining
 
     if is_pretraining(run.config):
@@ -72,7 +86,7 @@ def resume(arguments: list[str]) -> int:
     if options.minutes is not None or options.iterations is not None:
         raise ValueError(f"--minutes and --iterations are for runs of {SELFPLAY_AGENT}, and {run.name} is none")
     result = resume_run(run, options.total_steps, console=console)
-    print(json.dumps(_result(result)) if options.json else what_next(result))
+    print(json.dumps(summary_of(result)) if options.json else what_next(result))
     return EXIT_CODES[result.stopped_by]
 
 
@@ -88,44 +102,6 @@ def evaluate(arguments: list[str]) -> int:
 
     summary = evaluate_subject(subject, episodes=options.episodes, seed=options.seed, year=options.year)
     print(json.dumps(summary) if options.json else _evaluated(summary))
-    return 0
-
-
-def watch(arguments: list[str]) -> int:
-    """keel watch RUN: a window, or a video where there is no display."""
-    from keel.runners.watch_games import watch_command
-
-    if (code := watch_command(arguments)) is not None:
-        return code
-    description = "See the agent act: in a window, or as a video where there is no display."
-    parser = _parser("watch", description, run="RUN", optional=True)
-    parser.add_argument("--episodes", type=_whole_number, default=3, help="how many (default: 3)")
-    parser.add_argument("--video", type=Path, help="write an .mp4 or .gif instead of opening a window")
-    parser.add_argument("--text", action="store_true", help="draw in the terminal, for worlds that can")
-    whom = "board games: whom the run meets, as in keel arena (default: itself)"
-    parser.add_argument("--against", metavar="PLAYER", help=whom)
-    opening = "board games: moves by lot before they begin (default: 4)"
-    parser.add_argument("--opening-moves", type=_whole_number, help=opening)
-    options, subject = _read_subject(parser, arguments)
-    from keel.envs.seeding import derive_seed
-    from keel.runners.watch import watch as watch_worlds
-
-    folder = Run.open(options.run).videos if options.run else Path()
-    worlds = subject.worlds(1, render_mode="ansi" if options.text else "rgb_array")
-    try:
-        summary = watch_worlds(
-            subject.agent,
-            worlds,
-            title=subject.title,
-            episodes=options.episodes,
-            seed=derive_seed(options.seed, "watch"),
-            video=options.video,
-            default_video=folder / f"watch-{options.controller or options.checkpoint}-{options.seed}.mp4",
-            text=options.text,
-        )
-    finally:
-        worlds.close()
-    print(json.dumps(summary) if options.json else _watched(summary))
     return 0
 
 
@@ -149,22 +125,6 @@ def _read_subject(parser: argparse.ArgumentParser, arguments: list[str]) -> tupl
         return options, controller_subject(options.env, options.controller, env_options)
     run = Run.open(options.run)
     return options, run_subject(run, options.checkpoint, device=options.device, env_options=env_options)
-
-
-def compare(arguments: list[str]) -> int:
-    """keel compare RUN…: curves with seed bands and a table."""
-    parser = _parser("compare", "Runs side by side: one HTML page, figures as PNG, data as CSV.", runs="RUN")
-    parser.add_argument("--output", type=Path, default=Path("results/comparison"), help="the folder to write")
-    options = parser.parse_args(arguments)
-    from keel.runners.compare import compare_runs
-    from keel.runners.pretrain_settings import refuse_pretraining
-
-    runs = Run.find(options.runs)
-    for run in runs:
-        refuse_pretraining(run.config)
-    summary = compare_runs(runs, options.output)
-    print(json.dumps(summary) if options.json else f"compared in {options.output / 'compare.html'}")
-    return 0
 
 
 def sync(arguments: list[str]) -> int:
@@ -209,7 +169,8 @@ def _whole_number(text: str) -> int:
     return int(text)
 
 
-def _result(result: Any) -> dict[str, Any]:
+def summary_of(result: Any) -> dict[str, Any]:
+    """A `trainer.Result` as `--json` prints it."""
     return {
         "run": str(result.run.path),
         "state": result.state,
@@ -257,9 +218,3 @@ def _evaluated(summary: dict[str, Any]) -> str:
         for name, mean in summary.get("world_means", {}).items()
     ]
     return "\n".join(lines)
-
-
-def _watched(summary: dict[str, Any]) -> str:
-    returns = ", ".join(f"{episode['return']:.1f}" for episode in summary["episodes"])
-    where = f"; film: {summary['video']}" if summary.get("video") else ""
-    return f"returns {returns}{where}"

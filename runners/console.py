@@ -8,7 +8,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from typing import TextIO
+from typing import Protocol, TextIO
 
 import rich.console
 from rich.console import Group, RenderableType
@@ -26,6 +26,16 @@ SPEED_WINDOW = 20  # frames over which speed is measured
 SPARKS = "▁▂▃▄▅▆▇█"
 SPARKLINE_WIDTH = 32
 SAVING = "eval/saving_"  # the metric of what is saved beside a yardstick, and the yardstick's name
+
+
+class Display(Protocol):
+    """What a training tells of itself."""
+
+    def update(self, step: int, metrics: Mapping[str, float]) -> None: ...
+
+    def message(self, text: str) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class Console:

@@ -70,9 +70,14 @@ class Line:
 
 
 def learning_curve(
-    lines: Sequence[Line], *, title: str, y_label: str = "episode return", width_inches: float = WIDE_INCHES
+    lines: Sequence[Line],
+    *,
+    title: str,
+    y_label: str = "episode return",
+    x_label: str = "environment steps",
+    width_inches: float = WIDE_INCHES,
 ) -> Figure:
-    """Curves over environment steps, one colour a line, in the order given."""
+    """Curves over environment steps, or what `x_label` says, one colour a line, in the order given."""
     if not lines:
         raise ValueError("a figure needs at least one line, got none")
     with house_style():
@@ -80,7 +85,7 @@ def learning_curve(
         for index, line in enumerate(lines):
             place = index if line.place is None else line.place
             _draw(axes, line, PALETTE[place % len(PALETTE)], DASHES[place // len(PALETTE) % len(DASHES)])
-        axes.set_xlabel("environment steps")
+        axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
         axes.yaxis.set_major_formatter(lambda value, _: short_number(value))
@@ -111,6 +116,40 @@ def histogram(values: Sequence[float], *, title: str, x_label: str, width_inches
         axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
         axes.set_xlabel(f"{x_label} (line: mean {short_number(float(array.mean()))})")
         axes.set_ylabel("episodes")
+        return figure
+
+
+@dataclass(frozen=True)
+class Dot:
+    """A number with its interval."""
+
+    label: str
+    value: float
+    interval: tuple[float, float]
+    place: int  # in the palette
+
+
+def intervals(dots: Sequence[Dot], *, title: str, x_label: str, middle: float | None = None) -> Figure:
+    """Numbers with their intervals below one another, the first on top; `middle` is a line to compare them with."""
+    from matplotlib.figure import Figure
+
+    if not dots:
+        raise ValueError("a figure needs at least one number, got none")
+    with house_style():
+        figure = Figure(figsize=(WIDE_INCHES, 1.1 + 0.3 * len(dots)), layout="constrained")
+        figure.suptitle(title, x=0.01, ha="left", fontsize=10.5, fontweight="bold")
+        axes = figure.subplots()
+        for row, dot in enumerate(dots):
+            colour = PALETTE[dot.place % len(PALETTE)]
+            axes.plot(dot.interval, (row, row), color=colour, linewidth=7, alpha=0.3, solid_capstyle="butt")
+            axes.plot(dot.value, row, marker="o", markersize=6, color=colour)
+        if middle is not None:
+            axes.axvline(middle, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_yticks(range(len(dots)), [dot.label for dot in dots])
+        axes.set_ylim(len(dots) - 0.5, -0.5)
+        axes.grid(axis="y", visible=False)
+        axes.xaxis.set_major_formatter(lambda value, _: short_number(value))
+        axes.set_xlabel(x_label)
         return figure
 
 

@@ -6,6 +6,8 @@ import argparse
 import dataclasses
 import itertools
 import json
+import shlex
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -37,6 +39,8 @@ class Launch:
 
     seeds: int = 1
     """Train this many runs, with seeds from --seed upwards."""
+    jobs: int = 1
+    """Of these runs, train this many at a time, each in a process of its own."""
     run_dir: Path | None = None
     """The run's folder; by default one named after world, agent, seed and time under results/runs."""
     name: str | None = None
@@ -72,6 +76,8 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
     settings = Settings(agent, defaults.env, chosen.seed, training, chosen.hyperparameters, chosen.backbone)
     if chosen.launch.seeds < 1:
         raise ValueError(f"seeds is {chosen.launch.seeds}: it must be at least 1")
+    if chosen.launch.jobs < 1:
+        raise ValueError(f"jobs is {chosen.launch.jobs}: it must be at least 1")
     if chosen.launch.seeds > 1 and (chosen.launch.run_dir or chosen.launch.name):
         raise ValueError("--seeds makes a folder for each seed: leave out --run-dir and --name")
     return settings, dataclasses.replace(chosen.launch, json=first.json)
@@ -133,6 +139,24 @@ def split_env_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
             raise ValueError(f"--env.{name} needs a value")
         options[name.replace("-", "_")] = _plain_value(value)
     return options, rest
+
+
+def seeds_line(agent: str, arguments: Sequence[str], seed: int, seeds: int) -> str:
+    """The command that trains other seeds with the same options."""
+    rest = without_options(arguments, ("--seed", "--seeds"))
+    return shlex.join(["keel", "train", agent, *rest, "--seed", str(seed), "--seeds", str(seeds)])
+
+
+def without_options(arguments: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The arguments without `NAME VALUE` and `NAME=VALUE`."""
+    rest: list[str] = []
+    items = iter(arguments)
+    for item in items:
+        if item in names:
+            next(items, None)
+        elif item.partition("=")[0] not in names:
+            rest.append(item)
+    return rest
 
 
 def _plain_value(text: str) -> Any:

@@ -1,8 +1,15 @@
-"""The shell of every page that Keel writes: one file, no network, no script, light and dark, wide and narrow."""
+"""The shell of every page that Keel writes: one file, no network, light and dark, wide and narrow.
+
+A page has no script but those that its writer hands over, and the page itself forbids all others: their hashes stand in
+its policy, so nothing that a run's name contains could ever run.
+"""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import html
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -66,10 +73,22 @@ class Cell(NamedTuple):
     html: str
 
 
-def page(title: str, body: Iterable[str], *, subtitle: str = "") -> str:
-    """A whole page. `title` and `subtitle` are plain text, the parts of `body` are HTML."""
+def page(title: str, body: Iterable[str], *, subtitle: str = "", scripts: Sequence[str] = (), style: str = "") -> str:
+    """A whole page. `title` and `subtitle` are plain text, the parts of `body` are HTML.
+
+    Args:
+        scripts: JavaScript of the program, never of a run; runs at the end of the page in this order.
+        style: further CSS.
+    Raises:
+        ValueError: a script that would end its own element.
+    """
+    if any("</script" in script.lower() or "<!--" in script for script in scripts):
+        raise ValueError("a script must not contain </script or <!--, which HTML reads as its own")
     # The policy forbids the page to load or run anything from elsewhere, whatever a run's names contain.
-    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data: 'self' file:; media-src 'self' file:"
+    policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data: blob: 'self' file:; "
+    policy += "media-src data: 'self' file:"
+    if scripts:
+        policy += "; script-src " + " ".join(f"'sha256-{_hash(script)}'" for script in scripts)
     return "\n".join(
         [
             "<!doctype html>",
@@ -79,17 +98,29 @@ def page(title: str, body: Iterable[str], *, subtitle: str = "") -> str:
             '<meta name="viewport" content="width=device-width, initial-scale=1">',
             f'<meta http-equiv="Content-Security-Policy" content="{policy}">',
             f"<title>{text(title)}</title>",
-            f"<style>{_STYLE}</style>",
+            f"<style>{_STYLE}{style}</style>",
             "</head>",
             "<body><main>",
             f"<header><h1>{text(title)}</h1>",
             f'<p class="subtitle">{text(subtitle)}</p></header>',
             *body,
-            "</main></body>",
+            "</main>",
+            *(f"<script>{script}</script>" for script in scripts),
+            "</body>",
             "</html>",
             "",
         ]
     )
+
+
+def _hash(script: str) -> str:
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def data(identity: str, value: Any) -> str:
+    """JSON for the page's own scripts, as an element of that id that no browser runs and no text can leave."""
+    safe = json.dumps(value, allow_nan=False, separators=(",", ":")).replace("<", "\\u003c").replace(">", "\\u003e")
+    return f'<script type="application/json" id="{text(identity)}">{safe}</script>'
 
 
 def text(value: object) -> str:

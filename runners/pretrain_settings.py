@@ -66,6 +66,8 @@ class PretrainTraining:
     """Epochs between two snapshots to resume from; 0: only at the end."""
     track: Literal["none", "wandb"] = "none"
     """Mirror the run to Weights & Biases (offline where no key is set)."""
+    track_checkpoints: bool = False
+    """Send the best checkpoint to Weights & Biases at the end, as an artifact."""
 
     def __post_init__(self) -> None:
         at_least(1, epochs=self.epochs, torch_threads=self.torch_threads)

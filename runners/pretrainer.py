@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import signal
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from keel.envs.errors import KeelError
@@ -45,6 +46,7 @@ class Pretrainer:
         self.rows = JsonLines(run)
         self.wish = StopWish(lambda text: self.console.message(text.replace("this step", "this epoch")))
         self.clock = Clock()
+        self.on_snapshot: Callable[[], object] = lambda: None
         report = importlib.import_module(field_of(settings.kind, settings.task).report)
         self.after_epoch = getattr(report, "after_epoch", None)  # what else its kind of data leaves behind
         self.epoch = 0  # how many were learnt
@@ -139,6 +141,7 @@ class Pretrainer:
             "metrics_position": self.rows.position(),
         }
         self.save(checkpoint.step_name(self.epoch), state)
+        self.on_snapshot()
 
     def save(self, name: str, state: State) -> None:
         about: dict[str, Any] = {"agent": self.settings.agent, "env": self.settings.env, "global_step": self.epoch}

@@ -66,6 +66,7 @@ class SelfPlayTrainer:
         self.saved_at, self.saved_seconds = 0, 0.0  # the last snapshot: its iteration, and when it was made
         self.best: tuple[str, PolicyValueNetwork] | None = None
         self.on_evaluation: Callable[[SelfPlayTrainer], None] | None = None
+        self.on_snapshot: Callable[[], object] = lambda: None
 
     def restore(self, state: State) -> None:
         """Continue from the snapshot `state`: rows written after it are cut off, and will be written again."""
@@ -202,6 +203,7 @@ class SelfPlayTrainer:
             "metrics_position": self.rows.position(),
         }
         self.save(checkpoint.step_name(self.learner.moves), state)
+        self.on_snapshot()
         self.saved_at, self.saved_seconds = self.learner.iteration, self.clock.wall_seconds
 
     def save(self, name: str, state: State) -> None:
@@ -219,7 +221,7 @@ class SelfPlayTrainer:
         self.rows.log_timing(self.learner.moves, timing | per_second)
 
     def close(self, state: RunState, error: str | None = None) -> None:
-        """Say how the run ended, after which nothing is written to it."""
+        """Say how the run ended, after which no rows are written to it."""
         self.actors.close()
         self.console.close()
         self.rows.finish(state)

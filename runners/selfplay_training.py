@@ -33,6 +33,8 @@ class SelfPlayTraining:
     """Film a game of the best network against itself at the end."""
     track: Literal["none", "wandb"] = "none"
     """Mirror the run to Weights & Biases (offline where no key is set)."""
+    track_checkpoints: bool = False
+    """Send the best checkpoint to Weights & Biases at the end, as an artifact."""
 
     def __post_init__(self) -> None:
         positive(minutes=self.minutes)

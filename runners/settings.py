@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 import types
 import typing
 from collections.abc import Mapping
@@ -67,6 +68,11 @@ class Training:
     """Record an episode of the best checkpoint at the end."""
     track: Literal["none", "wandb"] = "none"
     """Mirror the run to Weights & Biases (offline where no key is set)."""
+    track_checkpoints: bool = False
+    """Send the best checkpoint to Weights & Biases at the end, as an artifact."""
+    energy_country: str | None = None
+    """ISO code of three letters, such as DEU: measure energy with codecarbon (extra `energy`), and count the CO2 of its
+    grid."""
     pretrained: str | None = None
     """A run whose backbone the agent begins with, instead of at random."""
     freeze: bool = False
@@ -85,6 +91,7 @@ class Training:
             raise ValueError(f"stop_at_return is {self.stop_at_return}: it must be a finite number")
         if self.workers > self.num_envs:
             raise ValueError(f"workers is {self.workers}: more than the {self.num_envs} worlds of num_envs")
+        check_country_form(self.energy_country)
 
 
 @dataclass(frozen=True)
@@ -130,6 +137,14 @@ class Settings:
             training=read(Training, config["training"], "training"),
             hyperparameters=read(AGENTS[config["agent"]], config["hyperparameters"], "hyperparameters"),
             backbone=read(BACKBONES[known("backbone.kind", kind, BACKBONES)], backbone, "backbone"),
+        )
+
+
+def check_country_form(country: str | None) -> None:
+    """Raises: ValueError for what cannot be a country's code; whether there is such a country only codecarbon knows."""
+    if country is not None and not re.fullmatch("[A-Z]{3}", country):
+        raise ValueError(
+            f"energy_country is {country!r}: it must be the ISO code of a country in three capital letters, such as DEU"
         )
 
 

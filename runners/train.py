@@ -20,7 +20,8 @@ from keel.envs.seeding import derive_seed
 from keel.runners import checkpoint
 from keel.runners.agents import Policy, load_agent_state, load_policy, make_agent, make_worlds, pick_device
 from keel.runners.completion import complete
-from keel.runners.console import Console
+from keel.runners.console import Console, Display
+from keel.runners.cost import check_country
 from keel.runners.loop import Loop, TrainingLoop
 from keel.runners.report import write_report
 from keel.runners.run import Run
@@ -33,7 +34,7 @@ FILM_SECONDS = 60.0  # the most that the film of a run shows
 # Kinds of worlds that have more to say of themselves on a run's page: (policy, run) -> parts of the page, words.
 WORLD_REPORTS = {"keel.envs.cooling.env:DataCenterCooling": "keel.runners.cooling_report:write_cooling_report"}
 
-MakeConsole = Callable[[Run, int], Console]
+MakeConsole = Callable[[Run, int], Display]
 
 
 def train(
@@ -56,6 +57,15 @@ def train(
         )
         with run.lock():
             return train_and_report(Trainer(run, settings, loop), console)
+    finally:
+        loop.envs.close()
+
+
+def check(settings: Settings) -> None:
+    """Refuse what `train` would, and make no folder; several trainings at a time ask once, and not each for itself."""
+    loop = build(settings, begin=True)
+    try:
+        loop.start()
     finally:
         loop.envs.close()
 
@@ -148,6 +158,7 @@ def build(settings: Settings, *, begin: bool = False) -> TrainingLoop:
     """Worlds, agent and loop, before the first step of a run that begins, or of one whose snapshot follows."""
     if settings.training.env_options.get("controller") is not None:
         raise ValueError("--env.controller decides instead of the agent, which would learn nothing: leave it out")
+    check_country(settings.training.energy_country)
     if isinstance(settings.hyperparameters, DQNConfig | R2D2Config):
         check_q_learning(settings.hyperparameters, settings.training.total_steps)
     torch.set_num_threads(settings.training.torch_threads)
@@ -201,7 +212,7 @@ def film_and_report(trainer: Trainer) -> None:
     write_report(run, evaluation=evaluation.summary() | {"checkpoint": "best"}, video=video, world=world)
 
 
-def world_report(policy: Policy, run: Run, console: Console) -> list[str]:
+def world_report(policy: Policy, run: Run, console: Display) -> list[str]:
     """What there is to say of this kind of world: parts of the run's page; the numbers also go to the console."""
     entry = find_entry(policy.settings.env)
     if entry is None or entry.path not in WORLD_REPORTS or policy.settings.training.frame_stack > 1:
@@ -212,7 +223,7 @@ def world_report(policy: Policy, run: Run, console: Console) -> list[str]:
     return page
 
 
-def film(policy: Policy, run: Run, console: Console) -> Path | None:
+def film(policy: Policy, run: Run, console: Display) -> Path | None:
     """One greedy episode, or the beginning of a long one, as a video; None where the world cannot be drawn, which spoils nothing else."""
     path = run.videos / f"{checkpoint.step_name(policy.checkpoint.about['global_step'])}.mp4"
     try:

@@ -145,6 +145,12 @@ def train_and_report(trainer: SelfPlayTrainer, make_console: MakeConsole, notes:
 
 def main(arguments: list[str]) -> int:
     """keel train alphazero --game NAME."""
+    for option in ("--seeds", "--jobs"):
+        if any(part.partition("=")[0] == option for part in arguments):
+            raise ValueError(
+                f"keel train {AGENT} has no {option}: its actors use every core, so several seeds at a time would gain "
+                "nothing; train one after the other with --seed N"
+            )
     settings, launch = read_options(arguments)
     console = functools.partial(SelfPlayConsole, stream=sys.stderr if launch.json else sys.stdout)
     return tell(train(settings, run_dir=launch.run_dir, name=launch.name, console=console), as_json=launch.json)

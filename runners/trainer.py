@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from keel.agents.agent import Agent, Metrics
@@ -11,7 +11,7 @@ from keel.envs.protocol import State, VecEnv
 from keel.envs.seeding import derive_seed
 from keel.runners import checkpoint
 from keel.runners.agents import make_worlds, policy_state
-from keel.runners.console import Console
+from keel.runners.console import Display
 from keel.runners.evaluate import MAX_WORLDS, Evaluation, evaluate_agent
 from keel.runners.loop import TrainingLoop
 from keel.runners.memory import trim_heap
@@ -38,7 +38,7 @@ class Result(NamedTuple):
 class Trainer:
     """One run of a loop into a run folder."""
 
-    console: Console
+    console: Display
 
     def __init__(self, run: Run, settings: Settings, loop: TrainingLoop) -> None:
         self.folder = run
@@ -54,6 +54,7 @@ class Trainer:
         self.step_before = loop.global_step  # at the update before
         self.test_worlds: VecEnv | None = None
         self.yardsticks = Yardsticks(settings)
+        self.on_snapshot: Callable[[], object] = lambda: None
 
     def restore(self, state: State, *, beyond_goal: bool) -> None:
         """Continue from the snapshot `state`: rows written after it are cut off, and will be written again.
@@ -92,7 +93,8 @@ class Trainer:
         )
 
     def close(self, state: RunState, error: str | None = None) -> None:
-        """Say how the run ended, after which nothing is written to it."""
+        """Say how the run ended, after which no rows are written to it."""
+        self.loop.envs.close()  # so that the time of its worker processes is known
         if self.test_worlds is not None:
             self.test_worlds.close()
         self.console.close()
@@ -153,6 +155,7 @@ class Trainer:
             "metrics_position": self.rows.position(),
         }
         self.save(checkpoint.step_name(self.loop.global_step), state)
+        self.on_snapshot()
 
     def save(self, name: str, state: State) -> None:
         about: dict[str, Any] = {"agent": self.settings.agent, "env": self.settings.env}

@@ -124,25 +124,32 @@ class _Gif:
     def __init__(self, path: Path, shape: tuple[int, ...], frames_per_second: float) -> None:
         import av
 
-        self._file = av.open(str(path), "w", format="gif")
+        self._hundredths_per_frame = 100 / frames_per_second
+        last = max(2, round(self._hundredths_per_frame))
+        self._file = av.open(str(path), "w", format="gif", options={"final_delay": str(last)})
         # Storing only what changed since the last frame, the encoder overlooks that each frame has its own palette.
         stream = self._file.add_stream("gif", rate=100, options={"gifflags": "0"})
         stream.height, stream.width = shape[:2]
         stream.pix_fmt = "pal8"
         self._stream: VideoStream = stream
         self._palette = _palette_of_each_frame(*shape[:2])
-        self._hundredths_per_frame = 100 / frames_per_second
         self._seen = 0
         self._next_time = 0
+        self._written: Array | None = None  # the last frame that was
+        self._stays_until: int | None = None  # the time to which it stayed since
 
     def append(self, frame: Array) -> None:
-        import av
-
         time = round(self._seen * self._hundredths_per_frame)
         self._seen += 1
-        if time < self._next_time:
-            return
-        self._next_time = time + 2
+        if self._written is not None and np.array_equal(frame, self._written):
+            self._stays_until = time  # what stays needs no frame of its own
+        elif time >= self._next_time:
+            self._write(frame, time)
+
+    def _write(self, frame: Array, time: int) -> None:
+        import av
+
+        self._next_time, self._written, self._stays_until = time + 2, frame.copy(), None
         picture: VideoFrame = av.VideoFrame.from_ndarray(np.ascontiguousarray(frame), format="rgb24")
         picture.pts, picture.time_base = time, Fraction(1, 100)
         self._palette.push(picture)
@@ -151,6 +158,8 @@ class _Gif:
         self._file.mux(self._stream.encode(indexed))
 
     def close(self) -> None:
+        if self._written is not None and self._stays_until is not None and self._stays_until >= self._next_time:
+            self._write(self._written, self._stays_until)  # the end is seen for as long as it stayed
         self._file.mux(self._stream.encode())
         self._file.close()
 

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TextIO, TypeAlias
 
-from keel.agents.checks import at_least
+from keel.agents.checks import at_least, between
 from keel.agents.players import Player
 from keel.envs.errors import KeelError
 from keel.envs.games.game import Game
@@ -22,7 +22,7 @@ from keel.runners.match import OPENING_MOVES, draw_openings
 from keel.runners.run import Run
 from keel.runners.selfplay_settings import is_selfplay
 from keel.runners.video import VideoWriter
-from keel.runners.window import Window, open_window
+from keel.runners.window import FASTEST, SLOWEST, Window, open_window
 
 MOVE_SECONDS, END_SECONDS = 1.0, 4.0  # a position stays so long, and the last one of a game, so that the win is seen
 GAMES = 2  # one with each colour
@@ -41,27 +41,31 @@ def watch_games(
     video: Path | None = None,
     default_video: Path = Path("watch.mp4"),
     text: bool = False,
+    speed: float = 1.0,
 ) -> dict[str, Any]:
     """Show games in a window, or film them where `video` asks for it or where no window can be opened.
 
     Args:
         games: so many; the players move first in turn. opening_moves: so many are drawn by lot, as players who leave
             nothing to chance would repeat one game. video: the film's file; default_video: that where there is no
-            display. text: print the boards instead.
+            display. text: print the boards instead. speed: times a move a second, 1/16 to 64.
     Returns: `games`, for each that was seen to its end who moved `first` and `second`, the `winner` (`first`,
         `second`, or None for a draw) and the names of the `moves`; `video`, the film or None.
     Raises: ValueError: a setting out of its range, or a game that has no picture and is not to be shown as text.
     """
     at_least(1, games=games)
     at_least(0, seed=seed, opening_moves=opening_moves)
+    between(SLOWEST, FASTEST, speed=speed)
     openings = draw_openings(game, games, derive_seed(seed, "watch"), opening_moves)
     scenes = play_scenes(game, first, second, openings, derive_seed(seed, "watch"))
     if text:
-        return _view(game, _printed(game, games, sys.stdout), scenes)
+        return _view(game, _printed(game, games, speed, sys.stdout), scenes)
     _check_drawable(game)
     if video is None and (window := open_window(f"{game.name} · {first.name} – {second.name}")) is not None:
+        window.speed = speed
         return _view(game, _windowed(window, game, games), scenes)
-    return _view(game, _filmed(video or default_video, game, games), scenes) | {"video": str(video or default_video)}
+    film = video or default_video
+    return _view(game, _filmed(film, game, games, speed), scenes) | {"video": str(film)}
 
 
 def watch_command(arguments: list[str]) -> int | None:
@@ -94,6 +98,7 @@ def watch_command(arguments: list[str]) -> int | None:
         video=options.video,
         default_video=run.videos / f"watch-{options.checkpoint}-{options.seed}.mp4",
         text=options.text,
+        speed=options.speed,
     )
     print(json.dumps(seen) if options.json else told(seen))
     return 0
@@ -124,6 +129,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--episodes", type=int, default=GAMES)
     parser.add_argument("--opening-moves", type=int, default=OPENING_MOVES)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--speed", type=float, default=1.0)
     parser.add_argument("--checkpoint", choices=("best", "last"), default="best")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--video", type=Path)
@@ -170,10 +176,10 @@ def _windowed(window: Window, game: Game, games: int) -> Iterator[Show]:
 
 
 @contextlib.contextmanager
-def _filmed(path: Path, game: Game, games: int) -> Iterator[Show]:
+def _filmed(path: Path, game: Game, games: int, speed: float) -> Iterator[Show]:
     from keel.runners.game_frame import scene_picture
 
-    with VideoWriter(path, 1.0 / MOVE_SECONDS) as writer:
+    with VideoWriter(path, speed / MOVE_SECONDS) as writer:
 
         def show(scene: Scene) -> bool:
             frame = scene_picture(game, scene, games)
@@ -185,7 +191,7 @@ def _filmed(path: Path, game: Game, games: int) -> Iterator[Show]:
 
 
 @contextlib.contextmanager
-def _printed(game: Game, games: int, stream: TextIO) -> Iterator[Show]:
+def _printed(game: Game, games: int, speed: float, stream: TextIO) -> Iterator[Show]:
     from keel.runners.game_frame import scene_text
 
     def show(scene: Scene) -> bool:
@@ -194,7 +200,7 @@ def _printed(game: Game, games: int, stream: TextIO) -> Iterator[Show]:
         stream.write(f"{scene_text(game, scene, games)}\n\n")
         stream.flush()
         if stream.isatty():
-            time.sleep(_seconds(scene))
+            time.sleep(_seconds(scene) / speed)
         return True
 
     yield show

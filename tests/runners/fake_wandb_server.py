@@ -1,25 +1,38 @@
-"""A stand-in for the Weights & Biases service on 127.0.0.1: one that takes runs in, refuses, fails or is silent."""
+"""A stand-in for the Weights & Biases service on 127.0.0.1: one that takes runs in, soon or late, refuses, fails,
+is silent, or is gone."""
 
 from __future__ import annotations
 
 import gzip
 import json
+import re
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Literal, Self
 
-Behaviour = Literal["accept", "forbid", "fail", "hang"]
+from .fake_wandb_artifacts import FakeArtifacts
+
+Behaviour = Literal["accept", "deny", "forbid", "fail", "hang", "slow", "vanish"]
+STATUS = {"deny": 401, "forbid": 403, "fail": 500}  # else 200
+SLOW_SECONDS = 0.5  # before each answer of one that is slow
 
 
 class FakeWandbServer:
-    """Use as a context manager; `history` and `uploads` hold what arrived for the one run that it knows."""
+    """Use as a context manager; `history` and `uploads` hold what arrived for the one run that it knows.
+
+    Its `behaviour` can change at any time.
+    """
 
     def __init__(self, behaviour: Behaviour) -> None:
         self.behaviour = behaviour
         self.run: dict[str, Any] = {}  # the variables of the mutation that made the run
         self.history: list[dict[str, Any]] = []
         self.uploads: dict[str, bytes] = {}
+        self.artifacts = FakeArtifacts()
+        self.views: list[dict[str, Any]] = []  # the variables of each workspace that was saved
         self.requests = 0
+        self.bodies: list[bytes] = []
         self.closing = threading.Event()
         handler = type("Handler", (_Handler,), {"fake": self})
         self._server = _Server(("127.0.0.1", 0), handler)
@@ -48,7 +61,8 @@ class FakeWandbServer:
     def _graphql(self, request: dict[str, Any]) -> dict[str, Any]:
         variables = request.get("variables") or {}
         project = {"id": "p", "name": "keel", "entity": {"id": "e", "name": "somebody"}}
-        match request.get("operationName"):
+        operation = re.search(r"(?:query|mutation) (\w+)", request["query"])
+        match operation and operation[1]:
             case "UpsertBucket":
                 self.run |= {name: value for name, value in variables.items() if value is not None}
                 bucket = {
@@ -64,8 +78,15 @@ class FakeWandbServer:
             case "CreateRunFiles":
                 files = [{"name": name, "uploadUrl": f"{self.url}/upload/{name}"} for name in variables["files"]]
                 return {"data": {"createRunFiles": {"runID": "b", "uploadHeaders": [], "files": files}}}
+            case "UpsertView2":
+                self.views.append(variables)
+                view = {"id": "view", "name": variables["name"]}
+                return {"data": {"upsertView": {"view": view, "inserted": True}}}
+            case "Viewer":
+                viewer = {"id": "v", "entity": "somebody", "username": "somebody", "email": None, "flags": "{}"}
+                return {"data": {"viewer": viewer | {"teams": {"edges": []}}}}
             case _:
-                return {"data": {}}
+                return {"data": self.artifacts.answer(operation and operation[1], variables, self.url) or {}}
 
     def _known_run(self, name: str) -> dict[str, Any] | None:
         if not self.history or self.run.get("name") != name:
@@ -98,11 +119,16 @@ class _Handler(BaseHTTPRequestHandler):
         if self.headers.get("Content-Encoding") == "gzip":
             body = gzip.decompress(body)
         self.fake.requests += 1
-        if self.fake.behaviour == "hang":
+        self.fake.bodies.append(body)
+        behaviour = self.fake.behaviour
+        if behaviour in ("hang", "vanish"):
             self.close_connection = True
-            self.fake.closing.wait()
+            if behaviour == "hang":
+                self.fake.closing.wait()
             return
-        status = {"accept": 200, "forbid": 403, "fail": 500}[self.fake.behaviour]
+        if behaviour == "slow":
+            time.sleep(SLOW_SECONDS)
+        status = STATUS.get(behaviour, 200)
         refusal = {"errors": [{"message": "permission denied"}]}
         answer = self.fake.answer(self.command, self.path, body) if status == 200 else refusal
         content = json.dumps(answer).encode()

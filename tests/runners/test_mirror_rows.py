@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keel.runners.mirror import Tail, _rewind
+from keel.runners.mirror_rows import Tail, rewind
 
 
 def test_a_tail_gives_each_whole_row_once(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_tail_gives_each_whole_row_once(tmp_path: Path) -> None:
 def test_after_a_loss_no_row_of_metrics_is_left_out(sent: list[str], there: int) -> None:
     there = min(there, len(sent))
     metrics, media = Tail(Path("m"), sent.count("metrics")), Tail(Path("v"), sent.count("video"))
-    _rewind(metrics, media, there)
+    rewind(metrics, media, there)
     arrived = sent[:there].count("metrics")
     again = arrived - metrics.rows_done
     assert 0 <= again <= sent[there:].count("video")

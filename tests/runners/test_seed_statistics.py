@@ -12,8 +12,14 @@ from hypothesis import strategies as st
 from keel.runners.seed_statistics import (
     align,
     band,
+    band_of,
+    bootstrap_interval,
+    common_axis,
     curve,
+    draw_runs,
     interquartile_mean,
+    performance_profile,
+    probability_of_improvement,
     smoothed,
     stratified_bootstrap_interval,
     summary,
@@ -80,6 +86,50 @@ def test_bootstrap_is_repeatable_and_refuses_what_it_cannot_judge() -> None:
         stratified_bootstrap_interval(np.array([[1.0], [np.nan]]))
 
 
+def test_tasks_may_differ_in_how_many_runs_they_have() -> None:
+    scores = [np.array([0.0, 0, 0, 0]), np.array([8.0, 8])]
+    draws = draw_runs(scores, resamples=50)
+    assert [chosen.shape for chosen in draws] == [(50, 4), (50, 2)]
+    assert bootstrap_interval(scores, draws, statistic=np.mean) == pytest.approx((16 / 6, 16 / 6))
+    one = np.arange(7.0)
+    assert bootstrap_interval([one], draw_runs([one])) == stratified_bootstrap_interval(one[:, None])
+
+
+def test_performance_profile_by_hand() -> None:
+    scores = [np.array([1.0, 2.0]), np.array([3.0, 3.0, 3.0])]
+    thresholds = np.array([0.0, 1.0, 2.0, 3.0])
+    draws = [np.array([[0, 0], [0, 1], [1, 1]]), np.zeros((3, 3), int)]
+    profile = performance_profile(scores, thresholds, draws, confidence=1 - 1e-12)
+    assert profile.share == pytest.approx([1, 4 / 5, 3 / 5, 0])  # more than 1 is not 1 itself
+    assert profile.low == pytest.approx([1, 3 / 5, 3 / 5, 0])
+    assert profile.high == pytest.approx([1, 1, 3 / 5, 0])
+
+
+def test_probability_of_improvement_by_hand() -> None:
+    first, second = [np.array([1.0, 3.0])], [np.array([1.0, 2.0])]
+    # Pairs: 1-1 is a tie, 1-2 is lost, 3-1 and 3-2 are won.
+    draws = [np.array([[0, 1], [0, 0], [1, 1]])]
+    other_draws = [np.array([[0, 1], [1, 1], [0, 1]])]
+    found = probability_of_improvement(first, second, draws, other_draws, confidence=1 - 1e-12)
+    assert found.value == pytest.approx(2.5 / 4)
+    assert (found.low, found.high) == pytest.approx((0, 1))
+    back = probability_of_improvement(second, first, other_draws, draws)
+    assert back.value == pytest.approx(1 - found.value)
+
+
+def test_probability_of_improvement_is_a_mean_over_tasks_however_many_runs_each_has() -> None:
+    better = [np.array([5.0]), np.array([0.0, 0.0, 0.0])]
+    other = [np.array([1.0, 2.0]), np.array([1.0])]
+    draws, other_draws = draw_runs(better, 0), draw_runs(other, 1)
+    assert probability_of_improvement(better, other, draws, other_draws) == (0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("scores", [[], [np.array([])], [np.array([1.0, np.nan])], [np.ones((2, 2))]])
+def test_scores_that_are_none_are_refused(scores: list[np.ndarray]) -> None:
+    with pytest.raises(ValueError, match="scores"):
+        performance_profile(scores, np.array([0.0]), [])
+
+
 def test_curve_leaves_out_rows_that_did_not_measure() -> None:
     rows = [
         {"global_step": 10, "eval/return": 1},
@@ -122,6 +172,28 @@ def test_align_of_runs_that_never_met_is_empty() -> None:
     assert values.shape == (2, 0)
 
 
+def test_a_common_axis_is_what_all_reported_and_no_more() -> None:
+    axis = common_axis([np.array([0.5, 2.0, 9.0]), np.array([1.0, 2.0, 3.0])])
+    assert axis.tolist() == [1, 2, 3]
+    with pytest.raises(ValueError, match="at least one point"):
+        common_axis([np.array([1.0]), np.array([])])
+
+
+@pytest.mark.parametrize("runs", [3, 5, 12])
+def test_a_band_is_the_bootstrap_interval_at_every_step(runs: int) -> None:
+    values = np.random.default_rng(runs).normal(size=(runs, 6))
+    found = band_of(np.arange(6.0), values)
+    # Which run is called which does not matter to a bootstrap; the band has them in the order of their scores.
+    expected = [stratified_bootstrap_interval(np.sort(column)[:, None]) for column in values.T]
+    np.testing.assert_allclose([found.low, found.high], np.transpose(expected), rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.center, [interquartile_mean(column) for column in values.T])
+
+
+def test_a_band_of_runs_that_never_met_is_empty() -> None:
+    found = band_of(np.empty(0), np.empty((4, 0)))
+    assert [len(part) for part in found[:4]] == [0, 0, 0, 0]
+
+
 def test_band_says_what_it_is() -> None:
     steps = np.array([1.0, 2])
     curves = [(steps, np.array([value, 2 * value])) for value in (1.0, 3.0, 8.0)]
@@ -145,6 +217,12 @@ def test_smoothed_is_the_mean_of_a_centred_window() -> None:
     line = np.arange(95.0)
     np.testing.assert_allclose(smoothed(line)[3:-3], line[3:-3])  # no lag
     np.testing.assert_array_equal(smoothed(values[:29]), values[:29])
+
+
+def test_smoothed_over_other_parts_of_the_curve() -> None:
+    values = np.random.default_rng(0).normal(size=100)
+    assert smoothed(values, 5)[50] == pytest.approx(values[40:61].mean())
+    np.testing.assert_array_equal(smoothed(values[:9], 5), values[:9])
 
 
 def test_summary_by_hand() -> None:

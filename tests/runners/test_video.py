@@ -9,6 +9,7 @@ from typing import Any
 import av
 import numpy as np
 import pytest
+from PIL import Image, ImageSequence
 
 from keel.runners.video import VideoWriter
 
@@ -34,6 +35,12 @@ def decode(path: Path) -> list[av.VideoFrame]:
 def seconds(frame: av.VideoFrame) -> float:
     assert frame.time is not None
     return frame.time
+
+
+def delays(path: Path) -> list[int]:
+    """Milliseconds that a browser shows each frame of a GIF."""
+    with Image.open(path) as film:
+        return [frame.info["duration"] for frame in ImageSequence.Iterator(film)]
 
 
 @pytest.mark.parametrize("size", [(48, 64), (47, 63)])
@@ -75,6 +82,21 @@ def test_gif_leaves_frames_out_rather_than_play_slower(tmp_path: Path) -> None:
     times = [seconds(frame) for frame in decoded]
     assert times[-1] == pytest.approx(1.0)
     assert np.diff(times).min() >= 0.02 - 1e-9
+
+
+def test_gif_stores_what_stays_once_and_shows_it_for_as_long(tmp_path: Path) -> None:
+    first, second, third, *_ = colours(40, 60, 5)
+    path = write(tmp_path / "film.gif", [first] * 3 + [second] + [third] * 20, 10)
+    decoded = decode(path)
+    assert [seconds(frame) for frame in decoded] == pytest.approx([0, 0.3, 0.4, 2.3])
+    for frame, expected in zip(decoded, (first, second, third, third), strict=True):
+        assert np.abs(frame.to_ndarray(format="rgb24").astype(int) - expected).max() <= 8
+    assert path.stat().st_size < write(tmp_path / "long.gif", colours(40, 60, 24), 10).stat().st_size / 2
+    assert delays(path) == [300, 100, 1900, 100]
+
+
+def test_gif_of_one_frame_that_stays(tmp_path: Path) -> None:
+    assert seconds(decode(write(tmp_path / "film.gif", colours(16, 16, 1) * 5, 10))[-1]) == pytest.approx(0.4)
 
 
 def test_frames_may_be_views(tmp_path: Path) -> None:

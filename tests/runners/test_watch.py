@@ -17,12 +17,13 @@ from keel.envs.errors import KeelError
 from keel.envs.protocol import Step
 from keel.envs.vector import make_vec
 from keel.runners import watch as watching
-from keel.runners.watch import KeepsFinalFrame, play, record_episode, watch
+from keel.runners.watch import KeepsFinalFrame, Watched, play, record_episode, watch
 from keel.runners.window import Window, has_display
 
 
 class Counter:
-    """One world that counts its steps: episode k ends after `lengths[k]`; the frame's grey is 40 times the count."""
+    """One world that counts its steps: reset k leads to an episode of `lengths[k]`; the frame's grey is 40 times the
+    count. Where it begins the next episode of itself, that has the same length."""
 
     num_envs = 1
     observation_space: spaces.Space[Any] = spaces.Box(0, 100, (1,), np.float32)
@@ -37,17 +38,18 @@ class Counter:
         self.final_frame: Any = None
 
     def reset(self, seed: int) -> Any:
+        self.length = self.lengths[len(self.seeds) % len(self.lengths)]
         self.seeds.append(seed)
-        self.episode, self.count = 0, 0
+        self.count = 0
         return self._observation()
 
     def step(self, action: Any) -> Step:
         self.actions += 1
         self.count += 1
-        end = np.array([self.count >= self.lengths[self.episode % len(self.lengths)]])
+        end = np.array([self.count >= self.length])
         self.final_frame = self.render() if end[0] else None
         if end[0]:
-            self.episode, self.count = self.episode + 1, 0
+            self.count = 0
         never = np.array([False])
         terminated, truncated = (never, end) if self.truncate else (end, never)
         return Step(self._observation(), np.array([2.0]), terminated, truncated, None, {})
@@ -113,7 +115,7 @@ def frame() -> Any:
 
 def test_play_shows_a_moment_before_each_action_and_one_at_each_end() -> None:
     policy = Recorder()
-    moments = list(play(policy, Counter(3, 2), seed=7, episodes=2))
+    moments = list(play(Watched(policy, Counter(3, 2)), seed=7, episodes=2))
     shown = [(moment.episode, moment.step, moment.return_, moment.outcome) for moment in moments]
     assert shown == [
         (1, 0, 0, ""), (1, 1, 2, ""), (1, 2, 4, ""), (1, 3, 6, "terminated"),
@@ -125,19 +127,19 @@ def test_play_shows_a_moment_before_each_action_and_one_at_each_end() -> None:
 def test_worlds_that_keep_no_final_frame_end_with_the_one_before() -> None:
     envs = Counter(3, 2)
     envs.step, step = (lambda action: (step(action), setattr(envs, "final_frame", None))[0]), envs.step
-    moments = list(play(Recorder(), envs, seed=7, episodes=2))
+    moments = list(play(Watched(Recorder(), envs), seed=7, episodes=2))
     assert [int(moment.frame[0, 0, 0]) // 40 for moment in moments] == [0, 1, 2, 2, 0, 1, 1]
 
 
 def test_play_asks_greedily_and_clears_the_memory_at_each_start() -> None:
     policy = Recorder()
-    list(play(policy, Counter(2), seed=0, episodes=2))
+    list(play(Watched(policy, Counter(2)), seed=0, episodes=2))
     assert policy.asked == [(0, 0, True, False), (1, 1, False, False), (0, 0, True, False), (1, 1, False, False)]
 
 
 def test_an_endless_episode_is_cut_and_the_next_one_differs() -> None:
     envs = Counter(1000)
-    moments = list(play(Recorder(), envs, seed=7, episodes=3, max_steps=2))
+    moments = list(play(Watched(Recorder(), envs), seed=7, episodes=3, max_steps=2))
     assert [moment.outcome for moment in moments] == ["", "", "cut"] * 3
     assert int(moments[2].frame[0, 0, 0]) == 80  # nothing was reset, so the last frame can be drawn
     assert envs.seeds[0] == 7
@@ -147,16 +149,16 @@ def test_an_endless_episode_is_cut_and_the_next_one_differs() -> None:
 def test_settings_and_worlds_that_cannot_be_watched_are_refused_before_the_first_step() -> None:
     envs = Counter(2)
     with pytest.raises(ValueError, match="episodes must be at least 1, got 0"):
-        watch(Recorder(), envs, title="", episodes=0, seed=0)
+        watch(Watched(Recorder(), envs, ""), episodes=0, seed=0)
     with pytest.raises(ValueError, match="max_steps must be at least 1, got 0"):
-        play(Recorder(), envs, seed=0, episodes=1, max_steps=0)
+        play(Watched(Recorder(), envs), seed=0, episodes=1, max_steps=0)
     with pytest.raises(KeelError, match=r"cannot be drawn.*uint8 .*needed is text"):
-        watch(Recorder(), envs, title="", episodes=1, seed=0, text=True)
+        watch(Watched(Recorder(), envs, ""), episodes=1, seed=0, text=True)
     with pytest.raises(KeelError, match=r"cannot be drawn.*gave str, needed is an image"):
-        list(play(Recorder(), Counter(2, text=True), seed=0, episodes=1))
+        list(play(Watched(Recorder(), Counter(2, text=True)), seed=0, episodes=1))
     envs.num_envs = 2
     with pytest.raises(ValueError, match="num_envs 2"):
-        play(Recorder(), envs, seed=0, episodes=1)
+        play(Watched(Recorder(), envs), seed=0, episodes=1)
     assert envs.actions == 0
 
 
@@ -228,7 +230,7 @@ def test_the_final_frame_is_kept_for_one_step_and_drawn_only_where_asked(countin
 
 def test_the_last_move_of_a_game_is_seen() -> None:
     envs = make_vec("keel/TicTacToe-v0", 1, env_options={"seat": "first"}, render_mode="ansi")
-    *_, before, end = play(First(), envs, seed=0, episodes=1, text=True)  # a cell taken twice loses
+    *_, before, end = play(Watched(First(), envs), seed=0, episodes=1, text=True)  # a cell taken twice loses
     envs.close()
     assert "X to move" in before.frame
     assert end.frame.endswith("you are X, the game has ended\n")
@@ -254,14 +256,14 @@ def test_a_film_has_the_speed_of_its_world(env_id: str, per_second: int, tmp_pat
 @pytest.mark.parametrize(("env_id", "words"), [("keel/CartPole-v0", "angular velocity"), ("FrozenLake-v1", "FFG")])
 def test_real_worlds_draw_themselves_in_text(env_id: str, words: str, capsys: pytest.CaptureFixture[str]) -> None:
     envs = make_vec(env_id, 1, render_mode="ansi")
-    seen = watch(First(), envs, title="", episodes=1, seed=0, text=True)
+    seen = watch(Watched(First(), envs, ""), episodes=1, seed=0, text=True)
     envs.close()
     assert capsys.readouterr().out.count(words) == seen["episodes"][0]["length"] + 1  # the end is shown too
 
 
 def test_without_display_a_film_is_written(tmp_path: Path, no_display: None) -> None:
     path = tmp_path / "watch.mp4"
-    seen = watch(Recorder(), Counter(2, 3, truncate=True), title="", episodes=2, seed=0, default_video=path)
+    seen = watch(Watched(Recorder(), Counter(2, 3, truncate=True), ""), episodes=2, seed=0, default_video=path)
     assert seen == {
         "episodes": [
             {"return": 4.0, "length": 2, "outcome": "truncated"},
@@ -281,14 +283,14 @@ def test_a_display_that_does_not_answer_means_a_film(
     monkeypatch.setattr("keel.runners.window.has_display", lambda: True)
     monkeypatch.setattr("keel.runners.window.Window", broken)
     path = tmp_path / "watch.gif"
-    assert watch(Recorder(), Counter(2), title="", episodes=1, seed=0, default_video=path)["video"] == str(path)
+    assert watch(Watched(Recorder(), Counter(2), ""), episodes=1, seed=0, default_video=path)["video"] == str(path)
     captured = capsys.readouterr()
     assert "display does not answer; filming instead" in captured.err
     assert captured.out == ""
 
 
 def test_text_is_printed(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    seen = watch(Recorder(), Counter(2, text=True), title="", episodes=1, seed=0, text=True)
+    seen = watch(Watched(Recorder(), Counter(2, text=True), ""), episodes=1, seed=0, text=True)
     assert seen["video"] is None
     printed = capsys.readouterr().out
     assert printed.index("count 0\nepisode 1    step 0") < printed.index("count 1\nepisode 1    step 1")
@@ -313,66 +315,7 @@ def test_watch_in_a_window_shows_every_episode(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(watching, "END_SECONDS", 0.01)
     envs = Counter(2)
     envs.frames_per_second = 500.0
-    seen = watch(Recorder(), envs, title="a world", episodes=3, seed=0)
+    seen = watch(Watched(Recorder(), envs, "a world"), episodes=3, seed=0)
     assert seen["video"] is None
     assert len(seen["episodes"]) == 3
     assert not pygame.display.get_init()
-
-
-def test_the_window_shows_frame_and_line(window: Window) -> None:
-    import pygame
-
-    assert window.show(frame(), "episode 1    step 5", 0.0)
-    surface = pygame.display.get_surface()
-    assert surface is not None
-    assert surface.get_at((surface.get_width() // 2, 10))[:3] == (200, 200, 200)
-    assert surface.get_width() >= 400  # a frame of 40 pixels is enlarged
-    assert pygame.display.get_caption()[0] == "a world   episode 1    step 5"
-
-
-@pytest.mark.parametrize("key", ["ESCAPE", "q"])
-def test_the_window_is_left_by_a_key(window: Window, key: str) -> None:
-    window.show(frame(), "", 0.0)
-    press(key)
-    assert not window.show(frame(), "", 10.0)
-
-
-def test_the_window_is_left_by_its_button_also_while_paused(window: Window) -> None:
-    import pygame
-
-    window.show(frame(), "", 0.0)
-    press("SPACE")
-    pygame.event.post(pygame.event.Event(pygame.QUIT))
-    assert not window.show(frame(), "", 0.0)
-
-
-def test_right_arrow_shows_one_step_and_stays_paused(window: Window) -> None:
-    window.show(frame(), "", 0.0)
-    press("RIGHT")
-    assert window.show(frame(), "", 10.0)  # at once, not after 10 seconds
-    press("ESCAPE")
-    assert not window.show(frame(), "", 0.0)  # paused: a frame without duration still waits for a key
-
-
-def test_space_pauses_and_goes_on(window: Window) -> None:
-    window.show(frame(), "", 0.0)
-    press("SPACE")
-    press("SPACE")
-    assert window.show(frame(), "", 0.0)
-
-
-def test_plus_and_minus_change_the_speed(window: Window) -> None:
-    import time
-
-    window.show(frame(), "", 0.0)
-    for _ in range(10):
-        press("PLUS")
-    start = time.perf_counter()
-    window.show(frame(), "", 6.4)  # 64 times as fast at most
-    fast = time.perf_counter() - start
-    assert 0.09 <= fast < 2
-    for _ in range(7):
-        press("MINUS")
-    start = time.perf_counter()
-    window.show(frame(), "", 0.1)  # half as fast as normal
-    assert time.perf_counter() - start >= 0.19

@@ -205,6 +205,8 @@ def test_settings_are_checked() -> None:
         watch_games(FOUR, LEFT, RIGHT, games=0)
     with pytest.raises(ValueError, match="opening_moves is 50"):
         watch_games(FOUR, LEFT, RIGHT, opening_moves=50)
+    with pytest.raises(ValueError, match="speed is 0"):
+        watch_games(FOUR, LEFT, RIGHT, speed=0)
 
 
 def test_games_without_a_picture_are_shown_as_text(capsys: pytest.CaptureFixture[str]) -> None:

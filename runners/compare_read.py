@@ -1,0 +1,191 @@
+"""What a comparison needs of a run's folder, read fast: a few columns of metrics.jsonl, the clock, and what it cost."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keel.envs.errors import KeelError
+from keel.envs.protocol import Array
+from keel.runners.cost import Cost, read_cost
+from keel.runners.files import decode_row, read_rows
+from keel.runners.run import Run
+from keel.runners.seed_statistics import Curve, curve
+
+METRICS = ("eval/return", "eval/elo", "train/episode_return")
+MEASURED = ("eval/return", "train/episode_return")  # a run that can be compared has one of these
+EPISODES = ("train/episodes", "selfplay/games")  # each counts the episodes so far
+
+_BEGIN = b'{"global_step": '
+_STEP = re.compile(rb'\{"global_step": (\d+)[,}]')
+_MOST_TIMES = 300  # rows of timing.jsonl that are read: the clock runs evenly enough between them
+_NO_CURVE = (np.empty(0), np.empty(0))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """One run in numbers; None where it did not measure."""
+
+    steps: int
+    best_eval_return: float | None = None
+    last_eval_return: float | None = None
+    final_train_return: float | None = None
+    training_seconds: float | None = None
+    steps_per_second: float | None = None
+    wall_seconds: float | None = None
+    cpu_seconds: float | None = None
+    energy_kwh: float | None = None
+    emissions_grams: float | None = None
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one run measured.
+
+    Args:
+        curves: by metric, only those with points. rows: of metrics.jsonl. steps: the last one.
+        episodes, seconds: both over steps; the seconds are those of training, without evaluations.
+        timing: the last row of timing.jsonl. cost: cost.json, whose 0 seconds mean that there is none.
+    """
+
+    curves: Mapping[str, Curve]
+    rows: int = 0
+    steps: int = 0
+    episodes: Curve = _NO_CURVE
+    seconds: Curve = _NO_CURVE
+    timing: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost = field(default_factory=Cost)
+
+    @cached_property
+    def outcome(self) -> Outcome:
+        evaluations = self.curves.get("eval/return", _NO_CURVE)[1]
+        training = self.curves.get("train/episode_return", _NO_CURVE)[1]
+        seconds = _number(self.timing.get("training_seconds"))
+        return Outcome(
+            steps=self.steps,
+            best_eval_return=float(evaluations.max()) if len(evaluations) else None,
+            last_eval_return=float(evaluations[-1]) if len(evaluations) else None,
+            final_train_return=float(training[-1]) if len(training) else None,
+            training_seconds=seconds,
+            steps_per_second=self.timing["global_step"] / seconds if seconds else None,
+            wall_seconds=_number(self.timing.get("wall_seconds")),
+            cpu_seconds=_number(self.cost.cpu_seconds) or None,
+            energy_kwh=_number(self.cost.energy_kwh),
+            emissions_grams=_number(self.cost.emissions_grams),
+        )
+
+    def along(self, axis: str, steps: Array) -> Array | None:
+        """Where `steps` are on the axis `steps`, `seconds` or `episodes`; None where the run did not measure it."""
+        if axis == "steps":
+            return steps
+        known_steps, values = self.seconds if axis == "seconds" else self.episodes
+        if len(known_steps) == 0:
+            return None
+        return np.interp(steps, np.append(0.0, known_steps), np.append(0.0, values))
+
+
+def read_run(run: Run) -> Measured:
+    """Raises: KeelError for a damaged row or cost.json, naming it."""
+    rows = Rows.of(run)
+    curves = {name: rows.column(name) for name in MEASURED}
+    if len(curves["train/episode_return"][0]) == 0:  # self-play alone is rated, and has no returns of training
+        curves["eval/elo"] = rows.column("eval/elo")
+    episodes = _NO_CURVE
+    for name in EPISODES:
+        if len(episodes[0]) == 0:
+            episodes = rows.column(name)
+    seconds, timing = _read_timing(run)
+    return Measured(
+        curves={name: curves[name] for name in METRICS if name in curves and len(curves[name][0])},
+        rows=len(rows.steps),
+        steps=int(rows.steps.max()) if len(rows.steps) else 0,
+        episodes=episodes,
+        seconds=seconds,
+        timing=timing,
+        cost=read_cost(run) or Cost(),
+    )
+
+
+class Rows:
+    """The rows of metrics.jsonl, of which a few columns are wanted.
+
+    Rows are what `files.encode_row` writes, step first and flat, so the few numbers that are wanted can be found
+    without reading the others. A file that does not look so is read row by row, which also names what is damaged.
+    """
+
+    def __init__(self, run: Run, data: bytes, starts: Array, steps: Array) -> None:
+        self.steps = steps  # of each row
+        self._run, self._data, self._starts = run, data, starts
+        self._whole: list[dict[str, Any]] | None = None  # all rows as they are, where they had to be read one by one
+
+    @staticmethod
+    def of(run: Run) -> Rows:
+        data, ends = _read_lines(run.path / "metrics.jsonl")
+        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
+        steps = [float(step) for step in _STEP.findall(data)]
+        rows = Rows(run, data, starts, np.array(steps))
+        if len(steps) != len(ends) or not _look_like_rows(data, starts, ends):
+            rows._read_one_by_one()
+        return rows
+
+    def column(self, name: str) -> Curve:
+        """A metric over steps, where it is finite. A quote within a JSON string is escaped, so keys are found only where
+        they are keys."""
+        key = f'"{name}": '.encode()
+        number = re.compile(re.escape(key) + rb"(-?\d[^,}]*)")
+        values = np.empty(0)
+        if self._whole is None:
+            try:
+                values = np.array([float(text) for text in number.findall(self._data)])
+            except ValueError:
+                self._read_one_by_one()
+        if self._whole is not None:
+            return curve(self._whole, name)
+        if len(values) == len(self.steps):
+            return self.steps, values
+        places = np.array([match.start() for match in number.finditer(self._data)], dtype=np.int64)
+        return self.steps[np.searchsorted(self._starts, places, side="right") - 1], values
+
+    def _read_one_by_one(self) -> None:
+        self._whole = read_rows(self._run.path / "metrics.jsonl")
+        self.steps = np.array([row["global_step"] for row in self._whole], dtype=np.float64)
+
+
+def _look_like_rows(data: bytes, starts: Array, ends: Array) -> bool:
+    """Whether every line begins with its step and ends with its brace."""
+    if len(ends) == 0 or (ends - starts).min() <= len(_BEGIN):
+        return len(ends) == 0
+    letters = np.frombuffer(data, np.uint8)
+    begins = letters[starts[:, None] + np.arange(len(_BEGIN))]
+    return bool((begins == np.frombuffer(_BEGIN, np.uint8)).all() and (letters[ends - 2] == ord("}")).all())
+
+
+def _read_lines(path: Path) -> tuple[bytes, Array]:
+    """The file's complete lines, and where each ends; a last line without its end was cut off by a kill."""
+    data = path.read_bytes() if path.exists() else b""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    return data[: ends[-1] if len(ends) else 0], ends
+
+
+def _read_timing(run: Run) -> tuple[Curve, dict[str, Any]]:
+    """Seconds of training over steps, and the last row."""
+    data, ends = _read_lines(run.path / "timing.jsonl")
+    if len(ends) == 0:
+        return _NO_CURVE, {}
+    chosen = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), _MOST_TIMES)).round().astype(int))
+    starts = np.concatenate([[0], ends])
+    try:
+        rows = [decode_row(data[starts[index] : ends[index]]) for index in chosen]
+    except (TypeError, ValueError) as error:
+        raise KeelError(f"{run.path / 'timing.jsonl'} is damaged: {error}") from None
+    return curve(rows, "training_seconds"), rows[-1]
+
+
+def _number(value: Any) -> float | None:
+    return float(value) if isinstance(value, int | float) and np.isfinite(value) else None
