@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PROJECT = "keel"
 POLL_SECONDS = 1.0
-SELECTED_AT_FIRST = 30  # runs: with more curves the page becomes slow; the others wait in its list
+SELECTED_AT_FIRST = 20  # runs: with more curves the page becomes slow; the others wait in its list
 
 
 def main(arguments: list[str]) -> int:

@@ -240,9 +240,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--goal", type=float, help="mean return that solves the world (default: what the world says)")
     parser.add_argument("--space", type=Path, metavar="FILE", help="what to search, as JSON (default: by the agent)")
     parser.add_argument("--pruning", choices=("median", "none"), default="median", help="of trials that are far behind")
-    parser.add_argument(
-        "--verify", type=int, default=0, metavar="K", help="train the best and the defaults on K new seeds"
-    )
+    verify = "train the best settings and those tuned from on K new seeds (default: as before, at first none)"
+    parser.add_argument("--verify", type=int, metavar="K", help=verify)
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"the study's folder (default: {STUDIES}/NAME)")
     parser.add_argument("--wandb-sweep", type=Path, metavar="FILE", help="only write the space as a sweep of W&B")
     parser.add_argument("--json", action="store_true", help="print one JSON object alone on stdout")

@@ -99,7 +99,8 @@ def save_plan(plan: Plan, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         write_json(path, plan.to_json())
         return
-    before, now = flat(read_json(path)), flat(plan.to_json())
+    # Read as a plan first: settings that Keel did not know yet when the study began have their defaults there.
+    before, now = flat(Plan.from_json(read_json(path), str(path)).to_json()), flat(plan.to_json())
     changed = [
         f"{name} was {before.get(name)!r} and is {now.get(name)!r}"
         for name in before | now

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -170,6 +171,23 @@ def test_ctrl_c_stops_the_trials_and_a_later_command_goes_on(
     assert code == 0
     counted = [trial for trial in json.loads(out)["trials"] if trial["state"] in ("complete", "pruned", "failed")]
     assert len(counted) == 4
+
+
+@pytest.mark.usefixtures("pretend", "without_figures")
+def test_a_study_goes_on_to_as_many_as_were_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    """Also held-out seeds: a study that was killed before its verification is verified when it is continued."""
+    quick = [*BASE, "--seeds-per-trial", 1, "--seed", 1, "--learning-rate", 5e-4]
+    quick[quick.index("space.json")] = "epochs.json"
+    Path("epochs.json").write_text(json.dumps({"epochs": SPACE["epochs"]}))
+    code, out, error = keel_tune(capsys, *quick, "--trials", 3, "--verify", 4, "--json")
+    assert code == 0, error
+    shutil.rmtree("results/studies/s/verification", ignore_errors=True)
+    code, again, error = keel_tune(capsys, "--resume", "s", "--json")
+    assert code == 0, error
+    assert len(json.loads(again)["trials"]) == 3
+    assert [json.loads(text)["verification"]["seeds"] for text in (out, again)] == [4, 4]
+    code, out, _ = keel_tune(capsys, *quick, "--trials", 4, "--verify", 5, "--json")
+    assert (code, len(json.loads(out)["trials"])) == (0, 4)
 
 
 @pytest.mark.usefixtures("pretend", "without_figures")

@@ -210,6 +210,16 @@ def test_a_plan_is_kept_and_not_changed(tmp_path: Path) -> None:
         save_plan(plan(), tmp_path / "full")
 
 
+def test_a_study_of_a_keel_that_knew_fewer_settings_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    save_plan(plan(), folder)
+    document = json.loads((folder / "plan.json").read_text())
+    del document["settings"]["training"]["track"]
+    (folder / "plan.json").write_text(json.dumps(document))
+    assert load_plan(folder)[0] == plan()
+    save_plan(plan(), folder)
+
+
 def test_two_processes_do_not_share_a_study(tmp_path: Path) -> None:
     with lock(tmp_path), pytest.raises(KeelError, match="in use by process"), lock(tmp_path):
         pass
