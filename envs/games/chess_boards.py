@@ -53,6 +53,7 @@ def set_up(board: chess.Board, own: int, low: int, middle: int, high: int) -> No
     board.occupied = low | middle | high
     board.occupied_co[chess.WHITE] = own
     board.occupied_co[chess.BLACK] = board.occupied & ~own
+    board.promoted = chess.BB_EMPTY  # or a piece that a pawn became on the board before would cost castling on this one
 
 
 def position_of(board: chess.Board) -> tuple[int, int, int, int]:

@@ -19,6 +19,7 @@ from keel.envs.games.chess_game import ChessGame
 from keel.envs.games.chess_moves import ACTION_OF, ACTIONS, MOVES
 from keel.envs.games.chess_notation import move_of, parse
 from keel.envs.games.games import make_game
+from keel.envs.games.opponents import play
 from keel.envs.games.text import board_text
 from keel.envs.protocol import ACTION_MASK, Array
 
@@ -239,6 +240,14 @@ def test_a_batch_is_played_as_its_games_alone() -> None:
     for n, action in enumerate(actions):
         for one, many in zip(step(GAME, states[n : n + 1], np.array([action])), together, strict=True):
             np.testing.assert_array_equal(one[0], many[n])
+
+
+def test_a_pawn_promoted_on_one_board_costs_no_castling_on_the_next() -> None:
+    game = ChessGame("chess")
+    promotes, castles = chess.Board("8/4P3/8/8/8/8/k7/7K w - - 0 1"), chess.Board("r3k2r/8/8/8/8/8/8/4K3 w kq - 0 1")
+    states = np.stack([state_of(promotes), state_of(castles)])
+    after = play(game, states, np.array([parse(states[0], "e7e8q"), parse(states[1], "e1d1")])).after
+    assert board_of(after[1]).castling_rights == chess.BB_A8 | chess.BB_H8
 
 
 def test_the_numbers_of_moves_are_lc0s() -> None:
