@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 # The weather that the demo trains in: a site's key, or an EPW file.
 WEATHER ?= ashburn
 
-.PHONY: demo test test-slow check benchmarks pretrained clean
+.PHONY: demo test test-slow test-browser check benchmarks pretrained clean
 
 demo: $(INSTALLED)
 	$(BIN)/keel train ppo --env keel/DataCenterCooling-v0 --env.weather $(WEATHER) --total-steps 4000000
@@ -18,6 +18,15 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/pytest -m slow
+
+# Installs Chromium where Debian's package manager can; elsewhere the tests say loudly that they are skipped.
+BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
+test-browser: $(INSTALLED)
+	@$(foreach name,$(BROWSERS),command -v $(name) >/dev/null ||) ! command -v apt-get >/dev/null \
+		|| $(SUDO) sh -c 'apt-get update && apt-get install -y chromium' \
+		|| echo "CHROMIUM CANNOT BE INSTALLED HERE: the tests in a browser will be skipped"
+	$(BIN)/pytest -m browser -rs tests/browser
 
 check: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -220,8 +220,10 @@ def swatch(place: int) -> str:
 
 def _short(values: Array, digits: int = 5) -> list[float | int]:
     """Numbers as exact as a screen can show."""
-    return [_whole(float(f"{value:.{digits}g}")) for value in values.tolist()]
+    size = np.floor(np.log10(np.maximum(np.abs(values), 1e-300)))
+    scale = 10.0 ** np.clip(digits - 1 - size, 0, 300)  # whole numbers stay as they are
+    return [_whole(value) for value in (np.round(values * scale) / scale).tolist()]
 
 
 def _whole(value: float) -> float | int:
-    return int(value) if value == int(value) else value
+    return int(value) if value.is_integer() else value

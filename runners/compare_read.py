@@ -23,8 +23,9 @@ MEASURED = ("eval/return", "train/episode_return")  # a run that can be compared
 EPISODES = ("train/episodes", "selfplay/games")  # each counts the episodes so far
 
 _BEGIN = b'{"global_step": '
-_STEP = re.compile(rb'\{"global_step": (\d+)[,}]')
-_MOST_TIMES = 300  # rows of timing.jsonl that are read: the clock runs evenly enough between them
+_MOST_DIGITS = 16  # of a step
+_NUMBER = re.compile(rb"-?\d[^,}]*")
+_MOST_LINES = 200  # that are read of what grows evenly enough in between: the clock, the count of episodes
 _NO_CURVE = (np.empty(0), np.empty(0))
 
 
@@ -92,20 +93,18 @@ class Measured:
 
 def read_run(run: Run) -> Measured:
     """Raises: KeelError for a damaged row or cost.json, naming it."""
-    rows = Rows.of(run)
+    rows = Rows(run)
     curves = {name: rows.column(name) for name in MEASURED}
     if len(curves["train/episode_return"][0]) == 0:  # self-play alone is rated, and has no returns of training
         curves["eval/elo"] = rows.column("eval/elo")
-    episodes = _NO_CURVE
-    for name in EPISODES:
-        if len(episodes[0]) == 0:
-            episodes = rows.column(name)
+    sample = rows.sample()
+    counted = [found for name in EPISODES if len((found := curve(sample, name))[0])]
     seconds, timing = _read_timing(run)
     return Measured(
         curves={name: curves[name] for name in METRICS if name in curves and len(curves[name][0])},
         rows=len(rows.steps),
         steps=int(rows.steps.max()) if len(rows.steps) else 0,
-        episodes=episodes,
+        episodes=counted[0] if counted else _NO_CURVE,
         seconds=seconds,
         timing=timing,
         cost=read_cost(run) or Cost(),
@@ -119,51 +118,68 @@ class Rows:
     without reading the others. A file that does not look so is read row by row, which also names what is damaged.
     """
 
-    def __init__(self, run: Run, data: bytes, starts: Array, steps: Array) -> None:
-        self.steps = steps  # of each row
-        self._run, self._data, self._starts = run, data, starts
+    def __init__(self, run: Run) -> None:
+        self._path = run.path / "metrics.jsonl"
+        self._data, self._ends = _read_lines(self._path)
+        self._starts = np.concatenate([[0], self._ends])[:-1]
         self._whole: list[dict[str, Any]] | None = None  # all rows as they are, where they had to be read one by one
-
-    @staticmethod
-    def of(run: Run) -> Rows:
-        data, ends = _read_lines(run.path / "metrics.jsonl")
-        starts = np.concatenate([[0], ends[:-1]]) if len(ends) else ends
-        steps = [float(step) for step in _STEP.findall(data)]
-        rows = Rows(run, data, starts, np.array(steps))
-        if len(steps) != len(ends) or not _look_like_rows(data, starts, ends):
-            rows._read_one_by_one()
-        return rows
+        steps = _steps(self._data, self._starts, self._ends)
+        if steps is None:
+            self._read_one_by_one()
+        else:
+            self.steps = steps  # of each row
 
     def column(self, name: str) -> Curve:
         """A metric over steps, where it is finite. A quote within a JSON string is escaped, so keys are found only where
         they are keys."""
-        key = f'"{name}": '.encode()
-        number = re.compile(re.escape(key) + rb"(-?\d[^,}]*)")
-        values = np.empty(0)
         if self._whole is None:
             try:
-                values = np.array([float(text) for text in number.findall(self._data)])
+                return self._find(f'"{name}": '.encode())
             except ValueError:
                 self._read_one_by_one()
+        return curve(self._whole or [], name)
+
+    def sample(self) -> list[dict[str, Any]]:
+        """Whole rows, evenly taken, for what grows so evenly that the others lie between them."""
         if self._whole is not None:
-            return curve(self._whole, name)
-        if len(values) == len(self.steps):
-            return self.steps, values
-        places = np.array([match.start() for match in number.finditer(self._data)], dtype=np.int64)
-        return self.steps[np.searchsorted(self._starts, places, side="right") - 1], values
+            return self._whole
+        return [decode_row(line) for line in _some_lines(self._data, self._ends)]
+
+    def _find(self, key: bytes) -> Curve:
+        before, *pieces = self._data.split(key)
+        lengths = np.array([len(piece) + len(key) for piece in (before, *pieces)], dtype=np.int64)
+        rows = np.searchsorted(self._starts, np.cumsum(lengths)[:-1], side="right") - 1
+        try:  # as a rule the next column follows
+            values = np.array([float(piece[: piece.find(b",")]) for piece in pieces])
+        except ValueError:
+            found = [_NUMBER.match(piece) for piece in pieces]
+            rows = rows[[number is not None for number in found]]
+            values = np.array([float(number[0]) for number in found if number is not None])
+        return self.steps[rows], values
 
     def _read_one_by_one(self) -> None:
-        self._whole = read_rows(self._run.path / "metrics.jsonl")
+        self._whole = read_rows(self._path)
         self.steps = np.array([row["global_step"] for row in self._whole], dtype=np.float64)
 
 
-def _look_like_rows(data: bytes, starts: Array, ends: Array) -> bool:
-    """Whether every line begins with its step and ends with its brace."""
-    if len(ends) == 0 or (ends - starts).min() <= len(_BEGIN):
-        return len(ends) == 0
+def _steps(data: bytes, starts: Array, ends: Array) -> Array | None:
+    """The step that every line begins with; None where one does not begin so, or does not end with its brace."""
+    if len(ends) == 0:
+        return np.empty(0)
+    if (ends - starts).min() <= len(_BEGIN) + _MOST_DIGITS:
+        return None  # too short to be looked at in this way
     letters = np.frombuffer(data, np.uint8)
     begins = letters[starts[:, None] + np.arange(len(_BEGIN))]
-    return bool((begins == np.frombuffer(_BEGIN, np.uint8)).all() and (letters[ends - 2] == ord("}")).all())
+    digits = letters[starts[:, None] + len(_BEGIN) + np.arange(_MOST_DIGITS)].astype(np.int64) - ord("0")
+    within = np.logical_and.accumulate((digits >= 0) & (digits <= 9), axis=1)
+    after = letters[starts + len(_BEGIN) + within.sum(axis=1)]
+    fits = (begins == np.frombuffer(_BEGIN, np.uint8)).all() and within[:, 0].all() and not within[:, -1].any()
+    if not (fits and np.isin(after, [ord(","), ord("}")]).all() and (letters[ends - 2] == ord("}")).all()):
+        return None
+    steps = np.zeros(len(starts))
+    for digit, counts in zip(digits.T, within.T, strict=True):
+        steps = np.where(counts, 10 * steps + digit, steps)
+    return steps
 
 
 def _read_lines(path: Path) -> tuple[bytes, Array]:
@@ -173,15 +189,20 @@ def _read_lines(path: Path) -> tuple[bytes, Array]:
     return data[: ends[-1] if len(ends) else 0], ends
 
 
+def _some_lines(data: bytes, ends: Array) -> list[bytes]:
+    """Evenly taken lines, the first and the last among them."""
+    chosen = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), _MOST_LINES)).round().astype(int))
+    starts = np.concatenate([[0], ends])
+    return [data[starts[index] : ends[index]] for index in chosen]
+
+
 def _read_timing(run: Run) -> tuple[Curve, dict[str, Any]]:
     """Seconds of training over steps, and the last row."""
     data, ends = _read_lines(run.path / "timing.jsonl")
     if len(ends) == 0:
         return _NO_CURVE, {}
-    chosen = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), _MOST_TIMES)).round().astype(int))
-    starts = np.concatenate([[0], ends])
     try:
-        rows = [decode_row(data[starts[index] : ends[index]]) for index in chosen]
+        rows = [decode_row(line) for line in _some_lines(data, ends)]
     except (TypeError, ValueError) as error:
         raise KeelError(f"{run.path / 'timing.jsonl'} is damaged: {error}") from None
     return curve(rows, "training_seconds"), rows[-1]

@@ -148,15 +148,15 @@ def _verification(report: Report, width: float) -> Figure:
 def _sides_table(plan: Plan, judgement: dict[str, Any]) -> str:
     unit = plan.objective.name
     own_median = [] if plan.objective.fewer else [f"median {unit}"]  # steps and seconds have their columns anyway
-    header = ["settings", *own_median, f"{unit}, IQM [95 %]", "solved", "median steps", "median seconds"]
+    header = ["settings", *own_median, f"{unit}, IQM", "95 %", "solved", "median steps", "median seconds"]
     rows = []
     for name in ("tuned", "before"):
         side = judgement[name]
         interval = side["interval"]
-        robust = "–" if interval is None else f"{shown_value(side['interquartile_mean'])} [{_span(interval)}]"
+        robust = [shown_value(side["interquartile_mean"]), "–" if interval is None else _span(interval)]
         solved = f"{side['solved']} of {judgement['seeds']}" if plan.objective.fewer else "–"
         steps, seconds = f"{side['median_steps']:,.0f}", f"{side['median_seconds']:.2f}"
-        rows.append([name, *([shown_value(side["median"])] if own_median else []), robust, solved, steps, seconds])
+        rows.append([name, *([shown_value(side["median"])] if own_median else []), *robust, solved, steps, seconds])
     return page.table(header, rows)
 
 

@@ -30,7 +30,7 @@ JOURNAL = "journal.jsonl"
 RANDOM_TRIALS = 8  # before TPE has anything to go by
 PRUNING_AFTER = 5  # whole trials, and before them no trial is given up
 FIRST_RUNG = 2  # of the steps at which trials are compared: earlier all are as bad
-INTERRUPTED = "the study was stopped; its settings were queued again"
+INTERRUPTED = "stopped, and queued again"
 
 State: TypeAlias = Literal["complete", "pruned", "failed", "interrupted", "running", "waiting"]
 

@@ -63,6 +63,15 @@ def test_rows_in_another_order_are_read_all_the_same(tmp_path: Path) -> None:
     assert [part.tolist() for part in read_run(run).curves["eval/return"]] == [[7, 9], [3.5, 4]]
 
 
+@pytest.mark.parametrize("step", [b"1", b"1234567890123", b"12345678901234567", b"-3", b"1.5"])
+def test_steps_of_any_form(tmp_path: Path, step: bytes) -> None:
+    lines = b"".join(
+        b'{"global_step": %s, "eval/return": %d, "x": 0.123456789}\n' % (step, value) for value in range(3)
+    )
+    found = read_run(write(tmp_path, [], tail=lines)).curves["eval/return"]
+    assert [part.tolist() for part in found] == [[float(step)] * 3, [0, 1, 2]]
+
+
 def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
     run = write(tmp_path, [{"global_step": 1, "eval/return": 5.0}], tail=b'{"global_step": 2, "eval/return": 6')
     assert read_run(run).curves["eval/return"][1].tolist() == [5]

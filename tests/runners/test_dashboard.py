@@ -6,13 +6,10 @@ import contextlib
 import http.client
 import json
 import os
-import random
-import resource
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -228,31 +225,3 @@ def test_a_workspace_is_built_instead(
     assert asked[0][0] == ["a", "b"]
     first, second = capsys.readouterr().out.splitlines()
     assert (first, json.loads(second)["url"]) == ("https://example.org/workspace",) * 2
-
-
-@pytest.mark.slow
-def test_two_hundred_runs_of_ten_thousand_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Imported within 15 s and 1 GB, the start of the process included. The rows are as long as PPO's."""
-    with tempfile.TemporaryDirectory() as folder:  # 1 GB: pytest would keep it
-        monkeypatch.chdir(folder)
-        first = Run.create("CartPole-v1", "ppo", 0, {}, name="run-0")
-        chance = random.Random(0)
-        names = ("loss/policy", "loss/value", "policy/entropy", "train/episode_length", "train/episode_return")
-        tracker = JsonLines(first)
-        for step in range(1, 10_001):
-            tracker.log(step, {name: chance.random() for name in names})
-            tracker.log_timing(step, {"training_seconds": 0.1 * step, "steps_per_second": chance.random()})
-        tracker.finish("finished")
-        for seed in range(1, 200):
-            run = Run.create("CartPole-v1", "ppo", seed, {}, name=f"run-{seed}")
-            for name in ("metrics.jsonl", "timing.jsonl"):
-                os.link(first.path / name, run.path / name)
-        start = time.perf_counter()
-        done = subprocess.run([*COMMAND, "--once", "--json"], capture_output=True, check=True)
-        seconds = time.perf_counter() - start
-        megabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
-        print(f"{seconds:.1f} s, {megabytes:.0f} MB")
-        said = json.loads(done.stdout)
-        assert (said["runs"], said["new_rows"]) == (200, 2_000_000)
-        assert seconds < 15
-        assert megabytes < 1024

@@ -138,8 +138,10 @@ def test_another_run_by_the_same_name_takes_its_place(database: Database, storag
     importer.update(Run.all())
     shutil.rmtree("results/runs/one")
     run = make_run(rows=6, seed=5)
+    (run.path / "environment.json").write_text(json.dumps({"created_unix_seconds": 1_700_000_000.0}))
     importer.update(Run.all())
-    check_shown(storage, run)
+    check_shown(storage, run)  # its first rows are equal, and yet they are not the old ones
+    assert {row["timestamp"][:10] for row in storage.get_logs("keel", "one")} == {"2023-11-14"}
     assert storage.get_run_config("keel", "one")["seed"] == 5
 
 
