@@ -49,6 +49,7 @@ BENCHMARKS = {
     "cooling-held-out": "PPO on weather and load that it never saw, beside controllers and what is achievable",
     "dqn-cooling-held-out": "DQN on weather and load that it never saw, beside controllers and what is achievable",
     "cooling-partial": "what a memory saves in a data centre whose sensors are late, noisy and drifting",
+    "tune-cartpole": "does tuning pay: PPO on CartPole-v1, tuned and judged on seeds that chose nothing",
     "exact-resume": "kill -9 at random moments, resume, compare byte for byte",
 }
 # The options (--set) of the pages that are not made with a benchmark's own defaults.
