@@ -17,7 +17,7 @@ test: $(INSTALLED)
 	$(BIN)/pytest --numprocesses 2
 
 test-slow: $(INSTALLED)
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow --numprocesses 2
 
 # Installs Chromium where Debian's package manager can; elsewhere the tests say loudly that they are skipped.
 BROWSERS := chromium chromium-browser google-chrome google-chrome-stable
