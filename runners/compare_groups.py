@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keel.runners import page
+from keel.runners.files import flat
 from keel.runners.run import Run
 
 _SAME_FOR_ALL = {"format", "name", "seed", "env", "agent"}  # what a group's settings are not
@@ -73,19 +74,8 @@ def _differing(own: Mapping[str, Any], rivals: Sequence[Mapping[str, Any]]) -> d
 
 def _settings(run: Run) -> dict[str, Any]:
     """The settings of a run without its seed and its bookkeeping, flat: `hyperparameters.learning_rate` and so on."""
-    flat = flat_settings({name: value for name, value in run.config.items() if name not in _SAME_FOR_ALL})
-    return {name: value for name, value in flat.items() if name not in _BOOKKEEPING}
-
-
-def flat_settings(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Settings by their full names, such as `hyperparameters.learning_rate`."""
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flat_settings(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
+    named = flat({name: value for name, value in run.config.items() if name not in _SAME_FOR_ALL})
+    return {name: value for name, value in named.items() if name not in _BOOKKEEPING}
 
 
 def _label(agent: str, differs: Mapping[str, Any], most: int) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from keel.envs.errors import KeelError, closest
-from keel.runners.compare_groups import flat_settings
+from keel.runners.files import flat
 from keel.runners.run import RUNS, Run
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
@@ -103,7 +103,7 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
 
 def settings_of(run: Run) -> dict[str, Any]:
     """All settings by their full names, with env, agent, seed and name."""
-    return {name: value for name, value in flat_settings(run.config).items() if name != "format"}
+    return {name: value for name, value in flat(run.config).items() if name != "format"}
 
 
 def full_name(name: str, known: Sequence[str]) -> str:

@@ -7,7 +7,6 @@ written in one transaction, so that nothing is ever there twice.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import functools
 import importlib
 import os
@@ -20,6 +19,7 @@ from typing import Any
 
 from keel.envs.errors import KeelError
 from keel.runners.dashboard_rows import START, Place, Rows
+from keel.runners.files import hold
 
 FOLDER = Path("results/.dashboard")
 FORMAT = "1"  # of our own table: a database of another one is made anew
@@ -189,13 +189,8 @@ def open_database(project: str, folder: Path = FOLDER) -> Iterator[Database]:
     if not project.replace("-", "").replace("_", "").isalnum() or not project.isascii() or len(project) > 100:
         raise ValueError(f"--project must be 1 to 100 letters, digits, - and _, got {project!r}")
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{project}.keel-lock", "a") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise KeelError(
-                f"a dashboard of project {project} is open already: end it or give another --project"
-            ) from None
+    in_use = f"a dashboard of project {project} is open already (process {{process}}): end it or give another --project"
+    with hold(folder / f"{project}.keel-lock", in_use):
         try:
             with contextlib.closing(Database(folder, project)) as database:
                 yield database

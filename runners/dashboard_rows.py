@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from keel.envs.errors import KeelError
+from keel.runners.files import flat
 from keel.runners.run import Run
 
 CHUNK_BYTES = 16 << 20  # read at once: bounds the memory that a long run takes
@@ -107,17 +108,10 @@ def flat_settings(run: Run) -> dict[str, Any]:
     """
     config = run.config
     group = f"{config.get('env')}-{config.get('agent')}"
-    return {"_Group": group, "_Created": _iso(np.array([created(run)]))[0]} | dict(_flat(config))
-
-
-def _flat(settings: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for name, value in settings.items():
-        if isinstance(value, dict):
-            pairs += _flat(value, f"{prefix}{name}.")
-        else:
-            pairs.append((f"{prefix}{name}", value if not isinstance(value, list) else json.dumps(value)))
-    return pairs
+    shown = {
+        name: json.dumps(value) if isinstance(value, list | dict) else value for name, value in flat(config).items()
+    }
+    return {"_Group": group, "_Created": _iso(np.array([created(run)]))[0]} | shown
 
 
 def created(run: Run) -> float:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -118,3 +119,31 @@ def complete_lines(path: Path, start: int = 0) -> list[bytes]:
         file.seek(start)
         lines = file.read().splitlines(keepends=True)
     return [line for line in lines if line.endswith(b"\n")]
+
+
+def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested settings by their dotted names, such as `hyperparameters.learning_rate`; an empty group stays a value."""
+    result: dict[str, Any] = {}
+    for name, value in values.items():
+        nested = isinstance(value, Mapping) and value
+        result |= flat(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return result
+
+
+@contextlib.contextmanager
+def hold(path: Path, in_use: str) -> Iterator[None]:
+    """Hold the lock file `path`, in which stands who has it. The system lets go of it when the process ends.
+
+    Raises:
+        KeelError: another process holds it: `in_use`, where {process} stands for its number.
+    """
+    with open(path, "a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise KeelError(in_use.replace("{process}", file.read().strip() or "unknown")) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield

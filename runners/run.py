@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import fcntl
 import json
 import logging
 import os
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from keel.envs.errors import KeelError
-from keel.runners.files import read_json, read_rows, sync_folder, write_json
+from keel.runners.files import hold, read_json, read_rows, sync_folder, write_json
 from keel.runners.provenance import describe_environment, redact
 
 RUNS = Path("results/runs")  # relative to the working directory
@@ -172,18 +171,8 @@ class Run:
         Raises:
             KeelError: another process holds it; names that process.
         """
-        with open(self.path / "lock", "a+") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                file.seek(0)
-                holder = file.read().strip() or "unknown"
-                raise KeelError(
-                    f"run {self.name} is in use by process {holder}: wait for it or stop it first"
-                ) from None
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+        in_use = f"run {self.name} is in use by process {{process}}: wait for it or stop it first"
+        with hold(self.path / "lock", in_use):
             yield
 
 

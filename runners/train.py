@@ -22,6 +22,7 @@ from keel.runners.agents import Policy, load_agent_state, load_policy, make_agen
 from keel.runners.completion import complete
 from keel.runners.console import Console, Display
 from keel.runners.cost import check_country
+from keel.runners.files import flat
 from keel.runners.loop import Loop, TrainingLoop
 from keel.runners.report import write_report
 from keel.runners.run import Run
@@ -144,14 +145,6 @@ def check_unchanged(
             f"{run.path / 'config.json'} is not what the run was trained with: {'; '.join(changed)}. Put it back, or "
             f"{instead}"
         )
-
-
-def flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return result
 
 
 def build(settings: Settings, *, begin: bool = False) -> TrainingLoop:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import fcntl
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +12,7 @@ from typing import Any
 
 from keel.envs.errors import KeelError, closest
 from keel.envs.seeding import derive_seed
-from keel.runners.files import read_json, write_json
+from keel.runners.files import flat, hold, read_json, write_json
 from keel.runners.settings import Settings
 from keel.runners.tune_score import Objective
 from keel.runners.tune_space import Space, Values, parse_space, with_values
@@ -135,26 +133,8 @@ def lock(folder: Path) -> Iterator[None]:
         KeelError: another process holds it.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise KeelError(
-                f"study {folder} is in use by process {file.read().strip() or 'unknown'}: more at a time is --jobs"
-            ) from None
-        file.truncate(0)
-        file.write(str(os.getpid()))
-        file.flush()
+    with hold(folder / "lock", f"study {folder} is in use by process {{process}}: more at a time is --jobs"):
         yield
-
-
-def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested settings by their dotted names."""
-    result: dict[str, Any] = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
-    return result
 
 
 def _plain(value: Any) -> Any:
