@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from keel.envs.errors import closest
+from keel.envs.errors import KeelError, closest
 from keel.runners.files import write_json, write_text
 from keel.runners.provenance import describe_environment
 
@@ -97,8 +97,9 @@ def main(arguments: list[str]) -> int:
         write_text(options.output / f"{options.name}.md", _page(options.name, document, module.table(result)))
         _write_figures(module, result, options.output / options.name)
         write_json(options.output / f"{options.name}.json", document)  # last: `all` takes it for a finished page
-        _refresh_index(options.output)
     print(json.dumps(document) if options.json else module.table(result))
+    if options.output is not None:
+        _refresh_index(options.output)
     return 0
 
 
@@ -116,7 +117,10 @@ def _refresh_index(folder: Path) -> None:
     if (folder / INDEX).is_file():
         from keel.runners.results_index import write_index
 
-        write_index(folder)
+        try:
+            write_index(folder)
+        except KeelError as error:  # another page is at fault, and this one is made
+            print(f"keel: the index stays as it was: {error}", file=sys.stderr)
 
 
 def _options(benchmark: str, run: Callable[..., Any], pairs: Sequence[Sequence[str]]) -> dict[str, Any]:

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from keel.envs.errors import KeelError
-from keel.runners import page
+from keel.runners import compare_films, page
 from keel.runners.compare_cost import cost_card
 from keel.runners.compare_curves import METRICS, curve_figure
 from keel.runners.compare_figures import Figure, card, save
-from keel.runners.compare_films import Budget, films_card
 from keel.runners.compare_groups import Group, group_runs
 from keel.runners.compare_page import explanation, group_table, navigation, run_table, threshold_table, write_page
 from keel.runners.compare_read import MEASURED, Measured, Outcome, read_run
@@ -57,6 +56,7 @@ def compare_runs(
     if not runs:
         raise KeelError("compare needs at least one run, got none")
     unique = list({run.path.resolve(): run for run in runs}.values())
+    levels = read_thresholds(thresholds, list(dict.fromkeys(run.config["env"] for run in unique)))
     measured = {run.path: read_run(run) for run in unique}
     left_out = [run for run in unique if not _has_measured(measured[run.path])]
     if left_out and (not leave_out or len(left_out) == len(unique)):
@@ -65,7 +65,6 @@ def compare_runs(
         _log.warning("left out a run: %s", _unmeasured(run, measured))
     groups = group_runs([run for run in unique if run not in left_out])
     comparison = Comparison(groups, measured, score, output)
-    levels = read_thresholds(thresholds, comparison.envs)
     output.mkdir(parents=True, exist_ok=True)
     described = [_describe(group, measured, levels.get(group.env)) for group in groups]
     comparison.write(described, levels, len(unique) - len(left_out))
@@ -120,7 +119,7 @@ class Comparison:
         self.stems = _stems(self.envs)
         # A label keeps its colour from figure to figure and from world to world.
         self.places = {label: place for place, label in enumerate(dict.fromkeys(group.label for group in groups))}
-        self.films = Budget()
+        self.films = compare_films.Budget(compare_films.MOST_EMBEDDED_BYTES)
         self.files: list[tuple[Path, Path]] = []
         self.contests: list[Contest] = []
 
@@ -157,7 +156,7 @@ class Comparison:
             figure = threshold_figure(env, groups, measured, threshold, places, stem)
             body += [] if figure is None else [self._figure(figure)]
             body.append(threshold_table(reached, places))
-        body.append(films_card(groups, measured, self.score, places, self.output, self.films))
+        body.append(compare_films.films_card(groups, measured, self.score, places, self.output, self.films))
         body += [cost_card(groups, measured, places), run_table(groups, measured)]
         return body
 

@@ -24,7 +24,11 @@ def main(arguments: list[str]) -> int:
         score=options.score,
         leave_out=not options.runs,
     )
-    print(json.dumps(summary) if options.json else f"compared {len(runs)} runs in {summary['page']}")
+    print(
+        json.dumps(summary)
+        if options.json
+        else f"compared {len(runs) - len(summary['left_out'])} runs in {summary['page']}"
+    )
     return 0
 
 

@@ -21,11 +21,9 @@ MOST_EMBEDDED_BYTES = 12_000_000  # of all films in a page together
 
 @dataclass
 class Budget:
-    """How many bytes of films a page may still take in, and how many films it did and did not."""
+    """How many bytes of films a page may still take in."""
 
-    left: int = MOST_EMBEDDED_BYTES
-    embedded: int = 0
-    linked: int = 0
+    left: int
 
 
 def films_card(
@@ -82,10 +80,8 @@ def _element(film: Path, output: Path, budget: Budget) -> str:
     size = film.stat().st_size
     if size <= budget.left:
         budget.left -= size
-        budget.embedded += 1
         source = f"data:{'image/gif' if picture else 'video/mp4'};base64,{base64.b64encode(film.read_bytes()).decode()}"
     else:
-        budget.linked += 1
         source = page.text(quote(Path(os.path.relpath(film, output)).as_posix()))
     if picture:
         return f'<img src="{source}" alt="the agent at work">'

@@ -55,6 +55,8 @@ def _groups_of_family(env: str, agent: str, members: Sequence[list[Run]]) -> lis
     labels = [_label(agent, differs, _MOST_SETTINGS_IN_LABEL) for differs in differing]
     if len(set(labels)) < len(labels):
         labels = [_label(agent, differs, len(differs)) for differs in differing]
+    if len(set(labels)) < len(labels):  # alike as people write them: 0.0003000001 and 0.0003000002, none and not set
+        labels = [f"{label} #{place}" for place, label in enumerate(labels, start=1)]
     return [
         Group(env, label, differs, sorted(runs, key=lambda run: run.config["seed"]))
         for label, differs, runs in zip(labels, differing, members, strict=True)

@@ -143,7 +143,11 @@ class Rows:
         """Whole rows, evenly taken, for what grows so evenly that the others lie between them."""
         if self._whole is not None:
             return self._whole
-        return [decode_row(line) for line in _some_lines(self._data, self._ends)]
+        try:
+            return [decode_row(line) for line in _some_lines(self._data, self._ends)]
+        except (TypeError, ValueError):
+            self._read_one_by_one()  # which names the line
+            return self._whole or []
 
     def _find(self, key: bytes) -> Curve:
         before, *pieces = self._data.split(key)

@@ -94,7 +94,8 @@ def threshold_figure(
         series.append(Series(group.label, places[group.label], bands, note=note))
     axes = {name: label for name, label in AXES.items() if any(name in one.bands for one in series)}
     caption = (
-        f"The share of runs of which an evaluation had reached {threshold:g} by then. "
+        f"The share of runs that had reached {threshold:g} by then: in an evaluation, or without any in the smoothed return "
+        "of training. "
         "The line ends where the group's longest run ends."
     )
     title = f"runs that reached {threshold:g}"

@@ -60,7 +60,7 @@ def _read(arguments: list[str]) -> argparse.Namespace:
 
 
 def _show(options: argparse.Namespace) -> int:
-    options.project = options.project or PROJECT
+    options.project = PROJECT if options.project is None else options.project
     found = Runs(options.runs)  # a wrong name is an error before anything starts
     from keel.runners.dashboard_database import open_database
     from keel.runners.dashboard_import import Importer
@@ -120,8 +120,8 @@ class Runs:
         for pattern in self._growing:
             with contextlib.suppress(FileNotFoundError):  # all that it found are gone
                 found |= {run.path.resolve(): run for run in Run.find([pattern])}
-        self._named = [run for run in found.values() if (run.path / "config.json").exists()]
-        return self._named
+        self._named = list(found.values())  # one that is gone may come again
+        return [run for run in self._named if (run.path / "config.json").exists()]
 
 
 @contextlib.contextmanager

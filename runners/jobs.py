@@ -70,7 +70,7 @@ def resume_runs(runs: Sequence[Run], total_steps: int | None, jobs: int, *, as_j
     orders = [{"run": str(run.path), "total_steps": total_steps} for run in runs]
     code = Jobs(trainings, orders, jobs, as_json=as_json).run()
     left = [training.run for training in trainings if training.state in ("stopped", "waiting") and training.run]
-    tell(trainings, [resume_line(left, jobs)] if left else [], as_json=as_json)
+    tell(trainings, [resume_line(left, jobs, total_steps)] if left else [], as_json=as_json)
     return code
 
 
@@ -240,9 +240,10 @@ def gaps(marked: Sequence[bool]) -> list[tuple[int, int]]:
     return found
 
 
-def resume_line(runs: Sequence[Path], jobs: int) -> str:
+def resume_line(runs: Sequence[Path], jobs: int, total_steps: int | None = None) -> str:
+    end = [] if total_steps is None else ["--total-steps", str(total_steps)]
     many = ["--jobs", str(jobs)] if jobs > 1 and len(runs) > 1 else []
-    return shlex.join(["keel", "resume", *map(str, runs), *many])
+    return shlex.join(["keel", "resume", *map(str, runs), *end, *many])
 
 
 def tell(trainings: Sequence[Progress], go_on: Sequence[str], *, as_json: bool) -> None:

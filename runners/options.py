@@ -78,6 +78,8 @@ def read_options(agent: str, arguments: list[str]) -> tuple[Settings, Launch]:
         raise ValueError(f"seeds is {chosen.launch.seeds}: it must be at least 1")
     if chosen.launch.jobs < 1:
         raise ValueError(f"jobs is {chosen.launch.jobs}: it must be at least 1")
+    if chosen.launch.jobs > 1 and chosen.launch.seeds == 1:
+        raise ValueError(f"--jobs {chosen.launch.jobs} is for several seeds: give --seeds, or leave it out")
     if chosen.launch.seeds > 1 and (chosen.launch.run_dir or chosen.launch.name):
         raise ValueError("--seeds makes a folder for each seed: leave out --run-dir and --name")
     return settings, dataclasses.replace(chosen.launch, json=first.json)
@@ -143,7 +145,8 @@ def split_env_options(arguments: list[str]) -> tuple[dict[str, Any], list[str]]:
 
 def seeds_line(agent: str, arguments: Sequence[str], seed: int, seeds: int) -> str:
     """The command that trains other seeds with the same options."""
-    rest = without_options(arguments, ("--seed", "--seeds"))
+    changed = ("--seed", "--seeds") if seeds > 1 else ("--seed", "--seeds", "--jobs")
+    rest = without_options(arguments, changed)
     return shlex.join(["keel", "train", agent, *rest, "--seed", str(seed), "--seeds", str(seeds)])
 
 

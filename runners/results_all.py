@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from keel.envs.errors import closest
+from keel.envs.errors import KeelError, closest
 from keel.runners.benchmark import BENCHMARKS, PAGE_OPTIONS
 from keel.runners.provenance import describe_environment
 from keel.runners.results_index import write_index
@@ -50,7 +50,11 @@ def main_all(arguments: list[str]) -> int:
     if not options.dry_run:
         outcome |= make(steps, options.output)
         if read_documents(options.output):
-            outcome["index"] = [str(path) for path in write_index(options.output)]
+            try:
+                outcome["index"] = [str(path) for path in write_index(options.output)]
+            except KeelError as error:  # a page that it cannot read takes nothing else away
+                print(f"keel: the index stays as it was: {error}", file=sys.stderr)
+                outcome["failed"] = [*outcome["failed"], "index"]
     if options.json:
         print(json.dumps(outcome))
     return 1 if outcome.get("failed") else 0
@@ -139,7 +143,7 @@ def machine(environment: Mapping[str, Any]) -> str:
 
 def keel_benchmark(arguments: list[str]) -> int:
     """`keel benchmark …` in a process whose tables go to stderr. Returns: its exit code."""
-    command = [sys.executable, "-m", "keel.runners.cli", "benchmark", *arguments]
+    command = [sys.executable, "-P", "-m", "keel.runners.cli", "benchmark", *arguments]
     return subprocess.run(command, stdout=2, check=False).returncode
 
 

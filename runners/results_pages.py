@@ -26,7 +26,7 @@ ABOUT_SCORES = (
     "over seeds (95 %, Student), which passes what a world allows where seeds fall far apart; with a single seed it is "
     "that of the games or positions that were counted, and says nothing of other seeds. Interval and extremes are of "
     "the best weights, or of the last where only those were judged. Steps (in self-play: moves) and seconds of training "
-    "are medians over seeds, on two cores shared with whatever else ran. A star leads to what has to be known beside "
+    "are medians over seeds, on the machine that each page names. A star leads to what has to be known beside "
     "the figures."
 )
 ABOUT_PAGES = "A commit with a + had changes that were not committed."

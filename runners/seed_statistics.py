@@ -192,16 +192,6 @@ def value_at(steps: Array, curve: Curve) -> Array:
     return np.where(index >= 0, np.asarray(values, dtype=np.float64)[np.maximum(index, 0)], np.nan)
 
 
-def align(curves: Sequence[Curve], points: int = 200) -> tuple[Array, Array]:
-    """The curves on one step axis: steps [N], values [runs, N], N <= points.
-
-    Raises:
-        ValueError: if there is no curve, or one is empty.
-    """
-    steps = common_axis([steps for steps, _ in curves], points)
-    return steps, np.stack([value_at(steps, curve) for curve in curves])
-
-
 def common_axis(axes: Sequence[Array], points: int = 200) -> Array:
     """At most `points` of the steps (or seconds, or episodes) that some run reported, increasing.
 
@@ -221,13 +211,11 @@ def common_axis(axes: Sequence[Array], points: int = 200) -> Array:
     return reported
 
 
-def band(curves: Sequence[Curve], points: int = 200) -> Band:
-    """Several runs of one thing as a line with a band: interquartile mean and its 95 % interval from three runs on."""
-    return band_of(*align(curves, points))
-
-
 def band_of(steps: Array, values: Array) -> Band:
-    """The same for runs that stand on one axis already: steps [N], values [runs, N]."""
+    """Several runs as a line with a band: interquartile mean and its 95 % interval from three runs on.
+
+    Args: steps: [N], see `common_axis`. values: [runs, N].
+    """
     if len(values) < 3:
         low, high = values.min(axis=0), values.max(axis=0)
         meaning = "mean, band from minimum to maximum" if len(values) > 1 else "one run"

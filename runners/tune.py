@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import re
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -15,6 +17,7 @@ from keel.runners import run as run_module
 from keel.runners.options import Launch, read_options
 from keel.runners.settings import AGENTS, Settings
 from keel.runners.stop import StopWish
+from keel.runners.train import check
 from keel.runners.tune_console import TuneConsole, shown_value, shown_values
 from keel.runners.tune_plan import STUDIES, Plan, load_plan, lock, save_plan
 from keel.runners.tune_report import write_report
@@ -30,7 +33,7 @@ DESCRIPTION = """Search for settings that learn faster or better: Optuna's TPE p
 are given up, and each trial is an ordinary run. Any setting of `keel train AGENT` that is given is fixed. The same
 command again continues a study that was stopped or killed. Only --verify tells whether the settings found are better."""
 USAGE = "keel tune AGENT --env ID [options] [any setting of keel train AGENT], or keel tune --resume NAME"
-TRIALS = 20
+TRIALS, SEEDS_PER_TRIAL = 20, 3
 
 
 def main(arguments: list[str]) -> int:
@@ -41,15 +44,17 @@ def main(arguments: list[str]) -> int:
         plan, folder = load_plan(options.resume)
     else:
         plan = _plan(options, rest)
+        check(plan.trial_settings({}))
         folder = options.output or STUDIES / plan.name
         if options.wandb_sweep is not None:
+            _refuse_beside_sweep(options)
             return _write_sweep(plan, rest, options.wandb_sweep, as_json=options.json)
     numbers = {"trials": options.trials, "jobs": options.jobs, "seeds": options.verify}
     document, stopped_by = run_study(plan, folder, stream=sys.stderr if options.json else sys.stdout, **numbers)
     print(json.dumps(document) if options.json else _summary(plan, folder, document), flush=True)
     if stopped_by is None:
-        return 0
-    print(f"stopped; continue with: keel tune --resume {folder}", file=sys.stderr)
+        return 0 if document["best"] is not None else 1
+    print(f"stopped; continue with: keel tune --resume {shlex.quote(str(folder))}", file=sys.stderr)
     return 128 + stopped_by
 
 
@@ -118,7 +123,9 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> Plan:
         )
     settings, launch = read_options(options.agent, rest)
     if launch != Launch():
-        raise ValueError("--seeds, --run-dir and --json of a run make no sense here: a trial has --seeds-per-trial")
+        raise ValueError(
+            "--seeds and --run-dir make no sense here: a trial has --seeds-per-trial, and a study --output"
+        )
     goal = _goal(options.goal, settings)
     name: ObjectiveName = options.objective or ("final" if goal is None else "steps")
     return Plan(
@@ -126,8 +133,8 @@ def _plan(options: argparse.Namespace, rest: list[str]) -> Plan:
         settings=settings,
         space=_space(options.space, settings, fixed_fields(rest)),
         objective=Objective(name, settings.training.total_steps, goal),
-        seeds_per_trial=options.seeds_per_trial,
-        pruning=options.pruning == "median",
+        seeds_per_trial=options.seeds_per_trial or SEEDS_PER_TRIAL,
+        pruning=options.pruning != "none",
     )
 
 
@@ -159,7 +166,7 @@ def _goal(given: float | None, settings: Settings) -> float | None:
 
 
 def _check_names(plan: Plan, folder: Path) -> None:
-    """Raises: KeelError where the runs of another study already have the names of this one."""
+    """Raises: ValueError where the runs of another study already have the names of this one."""
     if (folder / "plan.json").exists():
         return
     taken = sorted(run_module.RUNS.glob(f"{plan.name}-trial-*")) if run_module.RUNS.is_dir() else []
@@ -184,12 +191,12 @@ def _summary(plan: Plan, folder: Path, document: dict[str, Any]) -> str:
     lines.append(f"  best     trial {best['number']}: {worth}   {shown_values(best['settings'])}")
     if document["verification"] is not None:
         lines.append(f"  verdict  {document['verification']['words']}")
-    else:
-        lines.append(f"  verify   keel tune --resume {folder} --verify 10")
+    elif plan.trial_settings(best["settings"]) != plan.trial_settings({}):
+        lines.append(f"  verify   keel tune --resume {shlex.quote(str(folder))} --verify 10")
     agent, env = plan.settings.agent, plan.settings.env
     lines += [
         f"  page     {document['page']}",
-        f"  train    keel train {agent} --env {env} --config {folder}/best.json",
+        f"  train    keel train {agent} --env {env} --config {shlex.quote(str(folder / 'best.json'))}",
     ]
     return "\n".join([*lines, f"  compare  keel compare '{plan.name}-trial-*'"])
 
@@ -209,37 +216,47 @@ def _check(options: argparse.Namespace) -> None:
         value = getattr(options, name)
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}: it must be at least 1")
-    if options.verify is not None and options.verify < 0:
-        raise ValueError(f"verify is {options.verify}: it must be at least 0")
+    if options.verify is not None and options.verify != 0 and options.verify < 3:
+        raise ValueError(
+            f"verify is {options.verify}: it must be at least 3, as fewer seeds say nothing, or 0 for none"
+        )
+    if options.goal is not None and not math.isfinite(options.goal):
+        raise ValueError(f"goal is {options.goal}: it must be a number")
 
 
 def _refuse_other_options(options: argparse.Namespace, rest: list[str]) -> None:
     """A study that is continued stays what it is. Raises: ValueError for what would change it."""
-    parser = _parser()
     changed = [
         f"--{name.replace('_', '-')}"
         for name in ("name", "seeds_per_trial", "objective", "goal", "output", "space", "pruning", "wandb_sweep")
-        if getattr(options, name) != parser.get_default(name)
+        if getattr(options, name) is not None
     ]
     given = [*([options.agent] if options.agent else []), *changed, *rest]
     if given:
         raise ValueError(f"--resume continues a study as it is: leave out {' '.join(given)}")
 
 
+def _refuse_beside_sweep(options: argparse.Namespace) -> None:
+    """Raises: ValueError for what a sweep does not take over."""
+    names = ("trials", "verify", "output", "seeds_per_trial", "pruning", "objective", "goal")
+    if given := [f"--{name.replace('_', '-')}" for name in names if getattr(options, name) is not None]:
+        raise ValueError(f"--wandb-sweep only writes the space: leave out {', '.join(given)}")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("keel tune", usage=USAGE, description=DESCRIPTION, allow_abbrev=False)
     parser.add_argument("--resume", metavar="NAME", help="continue this study: its name or its folder")
     parser.add_argument("--trials", type=int, help=f"how many in all (default: as before, at first {TRIALS})")
-    jobs = "trials at a time, each a process on one thread (default: 1; with the objective seconds they disturb each other)"
+    jobs = "trials at a time, each a process (default: 1; with the objective seconds they disturb each other)"
     parser.add_argument("--jobs", type=int, default=1, help=jobs)
     parser.add_argument("--name", help="of the study and the start of its runs' names (default: world and agent)")
-    parser.add_argument("--seeds-per-trial", type=int, default=3, help="runs of each trial (default: 3)")
+    parser.add_argument("--seeds-per-trial", type=int, help=f"runs of each trial (default: {SEEDS_PER_TRIAL})")
     meanings = "; ".join(f"{name}: {words}" for name, words in OBJECTIVES.items())
     default = "steps where a goal is known, else final"
     parser.add_argument("--objective", choices=OBJECTIVES, help=f"what counts (default: {default}). {meanings}")
     parser.add_argument("--goal", type=float, help="mean return that solves the world (default: what the world says)")
     parser.add_argument("--space", type=Path, metavar="FILE", help="what to search, as JSON (default: by the agent)")
-    parser.add_argument("--pruning", choices=("median", "none"), default="median", help="of trials that are far behind")
+    parser.add_argument("--pruning", choices=("median", "none"), help="of trials that are far behind (default: median)")
     verify = "train the best settings and those tuned from on K new seeds (default: as before, at first none)"
     parser.add_argument("--verify", type=int, metavar="K", help=verify)
     parser.add_argument("--output", type=Path, metavar="DIR", help=f"the study's folder (default: {STUDIES}/NAME)")

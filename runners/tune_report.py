@@ -126,6 +126,10 @@ def study_page(report: Report, pictures: dict[str, Callable[[float], Figure]]) -
 
 def _verdict(report: Report) -> list[str]:
     judgement = report.judgement
+    if report.best is None:
+        return ["<p>No trial was whole.</p>"]
+    if report.plan.trial_settings(report.best.values) == report.plan.trial_settings({}):
+        return ["<p>The settings tuned from are the best that were found: there is nothing to verify.</p>"]
     if judgement is None or report.verification is None:
         words = "Not verified yet: the best of many trials looks better than it is. Train both on seeds that chose nothing: "
         command = f"keel tune --resume {shlex.quote(str(report.folder))} --verify 10"

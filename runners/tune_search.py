@@ -38,7 +38,6 @@ class Search:
         self.folder = folder
         self.trials = trials
         self.running: dict[int, Running] = {}  # by the number of the process
-        self.started_at_step = 0
 
     def run(self, jobs: int, wish: StopWish, tick: Callable[[], Any]) -> None:
         supervise(self.start, jobs, wish, follow=self.follow, finish=self.finish, tick=tick)

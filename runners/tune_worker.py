@@ -20,7 +20,7 @@ from keel.runners.tune_score import Outcome
 
 POLL_SECONDS = 0.1
 PATIENCE_SECONDS = 30.0  # until a process that was asked to stop is killed
-TRIAL_PROCESS = ("-m", "keel.runners.tune_trial")
+TRIAL_PROCESS = ("-P", "-m", "keel.runners.tune_trial")  # -P: no module of the working directory is imported
 
 
 class Seen(NamedTuple):

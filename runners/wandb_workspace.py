@@ -50,8 +50,10 @@ def save_workspace(references: list[str], *, entity: str | None = None, project:
     be_quiet()
     need_key()
     entity, project = common_place(runs, entity, project)
-    if not references:
-        runs = [run for run in runs if _place(run) == (entity, project)]
+    elsewhere = [run.name for run in runs if _place(run) != (entity, project)]
+    if references and elsewhere:
+        raise KeelError(f"{', '.join(elsewhere)}: not in {entity}/{project}, and a workspace shows one project")
+    runs = [run for run in runs if _place(run) == (entity, project)]
     ids = [MirrorState.load(run).id for run in runs] if references else []
     workspace = build_workspace(metric_names(runs), ids, entity=entity, project=project)
     return {"url": _save(workspace)}

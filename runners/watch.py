@@ -141,8 +141,10 @@ def _play(watched: Watched, seed: int, episodes: int | None, max_steps: int, tex
     while True:
         if wish is not Wish.RESTART:
             episode += 1
+            if episodes is not None and episode > episodes:
+                return  # without a look at what comes next, which could be long in coming
             note = watched.before_episode() if watched.before_episode is not None else ""
-            if note is None or (episodes is not None and episode > episodes):
+            if note is None:
                 return
         start = seed if episode == 1 else derive_seed(seed, "episode", episode)
         wish = yield from _play_episode(watched, start, episode, max_steps, text, note)

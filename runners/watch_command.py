@@ -56,9 +56,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speed", type=float, default=1.0, help="times the world's own (default: 1)")
     parser.add_argument("--video", type=Path, help="write an .mp4 or .gif instead of opening a window")
     parser.add_argument("--text", action="store_true", help="draw in the terminal, for worlds that can")
-    overlay = "value, actions and sensors beside the frame (default: in a window alone)"
+    overlay = (
+        "value, actions and sensors beside the frame; of several RUNs the value alone (default: in a window alone)"
+    )
     parser.add_argument("--overlay", action=argparse.BooleanOptionalAction, help=overlay)
-    live = "follow a training that runs: before each episode the newest checkpoint is loaded"
+    live = "follow a training that runs: before each episode the newest checkpoint is loaded; not for board games"
     parser.add_argument("--live", action="store_true", help=live)
     parser.add_argument("--checkpoint", choices=("best", "last"), help="which weights (default: best)")
     parser.add_argument("--device", default="cpu", help="auto, cpu, cuda or cuda:N (default: cpu)")
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
 def _check(options: argparse.Namespace) -> None:
     """Raises: ValueError: an option out of its range, or two that do not go together."""
     from keel.runners.video import check_path
+    from keel.runners.watch_grid import MOST
 
     if bool(options.runs) == (options.controller is not None):
         raise ValueError("say who shall act: RUN, or --controller NAME --env ID")
@@ -90,6 +93,12 @@ def _check(options: argparse.Namespace) -> None:
             raise ValueError("--text prints and --video films: leave one of them out")
     if options.text and len(options.runs) > 1:
         raise ValueError("--text shows one run at a time")
+    if options.text and options.json:
+        raise ValueError("--text prints the frames and --json one object alone: leave one of them out")
+    if len(options.runs) > MOST:
+        raise ValueError(f"a grid shows 2 to {MOST} agents at once, got {len(options.runs)}")
+    if options.controller is not None and options.checkpoint is not None:
+        raise ValueError("--checkpoint is of a run, and a controller has none: leave one of them out")
     if options.live and options.controller is not None:
         raise ValueError("--live follows a run, and a controller does not learn: leave one of them out")
     if options.live and options.checkpoint is not None:
@@ -104,6 +113,7 @@ def _watch(options: argparse.Namespace, env_options: dict[str, Any]) -> dict[str
     from keel.runners.watch import watch
     from keel.runners.watch_grid import watch_grid
 
+    options.runs = [str(Run.open(one).path.resolve()) for one in options.runs]  # `latest` may be another one later
     in_window = not options.text and options.video is None and opens_window()
     overlay = in_window if options.overlay is None else options.overlay
     # What a film or a terminal shows of a training ends with it; in a window one may go on to look.

@@ -82,7 +82,7 @@ def follow(
             subject = run_subject(run, "last", **options)
             return subject, Follower(run, subject.agent, subject.about["global_step"], wait=wait)
         except (checkpoint.CheckpointError, OSError):
-            if over:
+            if over or newest_step(run) >= 0:  # not for want of a checkpoint
                 raise
         if not told:
             waiting()

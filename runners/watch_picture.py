@@ -12,17 +12,10 @@ from keel.envs.cooling.panel_paint import BACKGROUND
 from keel.envs.protocol import Array
 from keel.runners.watch_panel import LEAST_HEIGHT, PANEL_WIDTH, paint_panel
 from keel.runners.watch_rows import Overlay
-from keel.runners.window import SMALLEST_SIDE_PIXELS, paint_frame
+from keel.runners.window import enlarged, paint_frame
 
 if TYPE_CHECKING:
     from keel.runners.watch_moment import Moment
-
-
-def enlarged(frame: Array) -> tuple[int, int]:
-    """Width and height of a frame [H W 3] when small ones, such as Atari's, are enlarged by a whole number."""
-    height, width = frame.shape[:2]
-    scale = max(1, -(-SMALLEST_SIDE_PIXELS // min(height, width)))
-    return width * scale, height * scale
 
 
 def picture_size(frame: Array, with_overlay: bool) -> tuple[int, int]:

@@ -111,14 +111,12 @@ class Window:
         Args:
             frame: [H W 3] uint8. line: what to write below it.
         """
-        height, width = frame.shape[:2]
-        scale = max(1, -(-SMALLEST_SIDE_PIXELS // min(height, width)))
 
         def paint(surface: pygame.Surface, _: bool) -> None:
             surface.fill(GROUND)
             paint_frame(surface, frame)
 
-        return self._show(paint, (width * scale, height * scale), line, seconds, HELP) is not Wish.QUIT
+        return self._show(paint, enlarged(frame), line, seconds, HELP) is not Wish.QUIT
 
     def present(self, paint: Paint, size: tuple[int, int], line: str, seconds: float) -> Wish:
         """Show a picture that is painted in whatever size the window has; returns what the person wants then.
@@ -214,6 +212,13 @@ class Window:
         self._screen.blit(rendered(fitted(f"{line}    {state}", 14, width - 24), 14, TEXT), (12, line_top))
         if self._help:
             self._screen.blit(rendered(fitted(help_, 12, width - 24), 12, FAINT), (12, top + 29))
+
+
+def enlarged(frame: Array) -> tuple[int, int]:
+    """Width and height of a frame [H W 3] when small ones, such as Atari's, are enlarged by a whole number."""
+    height, width = frame.shape[:2]
+    scale = max(1, -(-SMALLEST_SIDE_PIXELS // min(height, width)))
+    return width * scale, height * scale
 
 
 def paint_frame(surface: pygame.Surface, frame: Array) -> None:

@@ -61,7 +61,9 @@
       text.push(...values.map(() => broken(run.name)), "");
     }
     return {
-      x, y, text, mode: "lines", line: { width: 1, color: faded(series.place, 0.38) },
+      x, y, text,
+      mode: series.runs.some((run) => run.x[axis].length === 1) ? "lines+markers" : "lines", // a point alone is no line
+      line: { width: 1, color: faded(series.place, 0.38) }, marker: { size: 5, color: faded(series.place, 0.6) },
       hovertemplate: `%{text}<br>%{y:,.5~r} at %{x:,.6~r}<extra></extra>`,
     };
   }

@@ -12,8 +12,13 @@ from typing import Any
 def run_trainings(
     train_and_judge: Callable[..., dict[str, Any]], work: Sequence[tuple[Any, ...]], jobs: int
 ) -> list[dict[str, Any]]:
-    """One row for the arguments of each training, in their order; `jobs` at a time. Rows are printed on stderr, so that
-    what was measured is not lost where a later training fails."""
+    """One row for the arguments of each training, in their order; `jobs` at a time. Rows are printed on stderr, without
+    their curves, so that what was measured is not lost where a later training fails.
+
+    Raises: ValueError: there is nothing to train.
+    """
+    if not work:
+        raise ValueError("there is nothing to train: the options (--set) leave no world, agent or seed")
     rows = []
     with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
         for row in pool.map(train_and_judge, *zip(*work, strict=True)):

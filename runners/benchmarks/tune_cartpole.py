@@ -28,6 +28,8 @@ def run(
 
     Args: verify: held-out seeds, on each of which the best settings and the preset train; jobs: trainings at a time.
     """
+    if verify < 1:
+        raise ValueError("verify must be at least 1: without held-out seeds there is no verdict")
     arguments = ["--env", env, "--seed", str(seed)]
     own = ["--seeds-per-trial", str(seeds_per_trial), *(["--objective", objective] if objective else [])]
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

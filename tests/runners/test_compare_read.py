@@ -78,7 +78,10 @@ def test_a_torn_last_line_is_ignored(tmp_path: Path) -> None:
     assert read_run(run).curves["eval/return"][1].tolist() == [5]
 
 
-@pytest.mark.parametrize("damage", [b"\x00\x00\n", b'{"global_step": 2, "eval/return": 6\n', b"[1]\n", b"\n"])
+GARBAGE = b'{"global_step": 2, "eval/return": 6, nothing\x00}\n'  # begins and ends as a row does
+
+
+@pytest.mark.parametrize("damage", [b"\x00\x00\n", b'{"global_step": 2, "eval/return": 6\n', b"[1]\n", b"\n", GARBAGE])
 def test_damage_is_named_with_its_line(tmp_path: Path, damage: bytes) -> None:
     run = write(tmp_path, [{"global_step": 1, "eval/return": 5.0}], tail=damage + b'{"global_step": 3}\n')
     with pytest.raises(KeelError, match=r"metrics\.jsonl, line 2, is damaged"):

@@ -29,6 +29,19 @@ def make(folder: Path, agent: str, seed: int, returns: list[float], env: str = "
     return run
 
 
+def test_groups_that_look_alike_stay_apart(tmp_path: Path) -> None:
+    runs = []
+    for place, rate in enumerate((0.0003000001, 0.0003000002)):
+        for seed in range(3):
+            run = make(tmp_path, "ppo", seed, [float(place + seed)], env=f"W{place}")
+            config = {**run.config, "env": "W", "hyperparameters": {"learning_rate": rate}}
+            (run.path / "config.json").write_text(json.dumps(config))
+            runs.append(Run.open(str(run.path)))
+    groups = compare_runs(runs, tmp_path / "out")
+    assert len({group["label"] for group in groups["groups"]}) == 2
+    assert [len(group["seeds"]) for group in groups["groups"]] == [3, 3]
+
+
 def contest(name: str, **scores: list[float]) -> Contest:
     arrays = {label: [np.array(values)] for label, values in scores.items()}
     return Contest(name, name, "score", [name], arrays, {label: place for place, label in enumerate(scores)})
@@ -160,7 +173,6 @@ def film(run: Run, size: int, name: str = "videos/last.mp4") -> bytes:
 
 def test_films_are_in_the_page_up_to_a_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compare_films, "MOST_EMBEDDED_BYTES", 1000)
-    monkeypatch.setattr(compare_films.Budget.__init__, "__defaults__", (1000, 0, 0))
     ppo = [make(tmp_path, "ppo", seed, [value]) for seed, value in enumerate((3.0, 1.0, 2.0))]
     dqn = make(tmp_path, "dqn", 0, [1.0])
     films = [film(run, 800, "videos/a film#1.mp4") for run in (*ppo, dqn)]

@@ -20,7 +20,7 @@ import pytest
 
 from keel.runners import jobs, jobs_child
 from keel.runners.benchmarks.exact_resume import files_of
-from keel.runners.jobs import Jobs, gaps
+from keel.runners.jobs import Jobs, gaps, resume_line
 from keel.runners.jobs_child import Reports, carry_out
 from keel.runners.jobs_view import JobsView, Progress
 from keel.runners.options import read_options, seeds_line
@@ -388,5 +388,7 @@ def test_a_terminal_sees_one_table_of_all(monkeypatch: pytest.MonkeyPatch) -> No
 def test_the_rest_of_a_command_line() -> None:
     arguments = ["--env", "X", "--seed", "3", "--seeds=5", "--jobs", "2"]
     assert seeds_line("ppo", arguments, 6, 2) == "keel train ppo --env X --jobs 2 --seed 6 --seeds 2"
+    assert seeds_line("ppo", arguments, 7, 1) == "keel train ppo --env X --seed 7 --seeds 1"
+    assert resume_line([Path("a"), Path("b c")], 2, 900) == "keel resume a 'b c' --total-steps 900 --jobs 2"
     assert gaps([False, True, True, False, True]) == [(1, 2), (4, 1)]
     assert gaps([]) == []

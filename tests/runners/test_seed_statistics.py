@@ -10,8 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keel.runners.seed_statistics import (
-    align,
-    band,
     band_of,
     bootstrap_interval,
     common_axis,
@@ -150,7 +148,12 @@ def test_value_at_is_the_latest_known() -> None:
     np.testing.assert_array_equal(values, [np.nan, 1, 1, 2, 2, 4])
 
 
-def test_align_keeps_to_where_every_run_was() -> None:
+def align(curves: list[tuple[np.ndarray, np.ndarray]], points: int = 200) -> tuple[np.ndarray, np.ndarray]:
+    steps = common_axis([steps for steps, _ in curves], points)
+    return steps, np.stack([value_at(steps, curve) for curve in curves])
+
+
+def test_the_axis_keeps_to_where_every_run_was() -> None:
     first = (np.array([0.0, 10, 20, 30]), np.array([0.0, 1, 2, 3]))
     second = (np.array([5.0, 15, 25, 35]), np.array([10.0, 11, 12, 13]))
     steps, values = align([first, second])
@@ -158,7 +161,7 @@ def test_align_keeps_to_where_every_run_was() -> None:
     assert values.tolist() == [[0, 1, 1, 2, 2, 3], [10, 10, 11, 11, 12, 12]]
 
 
-def test_align_thins_long_curves_and_keeps_both_ends() -> None:
+def test_the_axis_thins_long_curves_and_keeps_both_ends() -> None:
     long = (np.arange(5000.0), np.arange(5000.0))
     steps, values = align([long, long], points=100)
     assert len(steps) == 100
@@ -166,7 +169,7 @@ def test_align_thins_long_curves_and_keeps_both_ends() -> None:
     np.testing.assert_array_equal(values[0], steps)
 
 
-def test_align_of_runs_that_never_met_is_empty() -> None:
+def test_the_axis_of_runs_that_never_met_is_empty() -> None:
     steps, values = align([(np.array([1.0, 2]), np.zeros(2)), (np.array([5.0, 6]), np.zeros(2))])
     assert len(steps) == 0
     assert values.shape == (2, 0)
@@ -197,7 +200,7 @@ def test_a_band_of_runs_that_never_met_is_empty() -> None:
 def test_band_says_what_it_is() -> None:
     steps = np.array([1.0, 2])
     curves = [(steps, np.array([value, 2 * value])) for value in (1.0, 3.0, 8.0)]
-    alone, pair, three = band(curves[:1]), band(curves[:2]), band(curves)
+    alone, pair, three = (band_of(*align(curves[:count])) for count in (1, 2, 3))
     assert alone.meaning == "one run"
     assert (pair.center.tolist(), pair.low.tolist(), pair.high.tolist()) == ([2, 4], [1, 2], [3, 6])
     assert "minimum" in pair.meaning

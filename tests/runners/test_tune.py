@@ -217,6 +217,12 @@ def test_settings_that_do_not_go_together_are_failed_trials(capsys: pytest.Captu
         (["ppo", "--env", "CartPole-v1", "--space", "none.json"], ["none.json", "no such file"]),
         (["ppo", "--env", "CartPole-v1", "--space", "space.json", "--epochs", "3"], ["epochs is fixed"]),
         (["ppo", "--env", "Pendulum-v1", "--objective", "steps"], ["needs the mean return", "--goal"]),
+        (["ppo", "--env", "CartPole-v1", "--verify", "2"], ["verify is 2", "at least 3"]),
+        (["ppo", "--env", "CartPole-v1", "--goal", "nan"], ["goal is nan"]),
+        (["ppo", "--env", "CartPole-v1", "--minibatch-size", "7"], ["minibatch_size"]),
+        (["ppo", "--env", "CartPole-v1", "--wandb-sweep", "x.yaml", "--trials", "5"], ["leave out --trials"]),
+        (["dqn", "--env", "Pendulum-v1"], ["Q-learning needs Discrete"]),
+        (["--resume", "nothing", "--pruning", "median"], ["leave out --pruning"]),
         (["--resume", "nothing"], ["'nothing' is no study"]),
     ],
 )

@@ -136,6 +136,7 @@ def test_a_workspace_is_saved_where_the_runs_are(
     [
         ([], {}, "these lie in some body/keel, some body/other: give one of them"),
         (["one", "elsewhere"], {}, "these lie in some body/keel, some body/other"),
+        (["one", "elsewhere"], {"project": "keel"}, "elsewhere: not in some body/keel"),
         ([], {"project": "third"}, "these lie in some body/keel"),
         (["local"], {}, "local is not on Weights & Biases yet: keel sync results/runs/local"),
     ],

@@ -108,3 +108,9 @@ def test_a_fast_film_shows_every_so_many_moments_and_the_end(tmp_path: Path) -> 
 def test_speeds_that_nobody_could_see_are_refused(speed: float) -> None:
     with pytest.raises(ValueError, match="speed is"):
         watch(Watched(Recorder(), Counter(1)), episodes=1, seed=0, speed=speed)
+
+
+def test_nothing_is_waited_for_after_the_last_episode() -> None:
+    weights = iter(["step 10"])  # the next one would never come
+    moments = play(Watched(Recorder(), Counter(2), before_episode=lambda: next(weights)), seed=0, episodes=1)
+    assert [moment.note for moment in moments][-1] == "step 10"
