@@ -19,7 +19,7 @@ from keel.envs.make import frame_stack_of
 from keel.envs.protocol import Array, Observation, State, VecEnv
 from keel.envs.vector import make_vec
 from keel.runners import checkpoint
-from keel.runners.pretrain_settings import refuse_pretraining
+from keel.runners.kinds import refuse_pretraining
 from keel.runners.pretrained import transfer_of
 from keel.runners.run import Run
 from keel.runners.selfplay_settings import refuse_selfplay

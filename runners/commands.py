@@ -72,7 +72,7 @@ def resume(arguments: list[str]) -> int:
         from keel.runners.jobs import resume_runs
 
         return resume_runs([run, *more], options.total_steps, options.jobs, as_json=options.json)
-    from keel.runners.pretrain_settings import is_pretraining
+    from keel.runners.kinds import is_pretraining
 
     if is_pretraining(run.config):
         from keel.runners.pretrain import resume_command

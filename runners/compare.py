@@ -15,7 +15,7 @@ from keel.runners.compare_curves import METRICS, curve_figure
 from keel.runners.compare_figures import Figure, card, save
 from keel.runners.compare_groups import Group, group_runs
 from keel.runners.compare_page import explanation, group_table, navigation, run_table, threshold_table, write_page
-from keel.runners.compare_read import MEASURED, Measured, Outcome, read_run
+from keel.runners.compare_read import MEASURED, Measured, Outcome, read_runs
 from keel.runners.compare_scores import Contest, Score, describe_contest, joint_contest, score_figures, world_contest
 from keel.runners.compare_threshold import Reached, read_thresholds, threshold_figure, time_to_threshold
 from keel.runners.files import write_text
@@ -34,6 +34,7 @@ def compare_runs(
     thresholds: Sequence[str] = (),
     score: Score = "best",
     leave_out: bool = False,
+    jobs: int = 1,
 ) -> dict[str, Any]:
     """Write compare.html, and a PNG and a CSV of each figure, into `output`.
 
@@ -43,6 +44,8 @@ def compare_runs(
     Args:
         thresholds: VALUE or WORLD=VALUE, the returns that are good enough; by default what a world says of itself.
         score: which evaluation a run is judged by. leave_out: runs without a return are left out with a warning.
+        jobs: processes that read, where there is much to read; with more than one, a script that calls this needs
+            `if __name__ == "__main__"`.
 
     Returns: `page`, `figures`, `data` (paths), `left_out` (names) and `groups`: for each its label, environment, seeds,
     what sets it apart, the summary over seeds of every number of an `Outcome`, how its energy is known, and
@@ -57,7 +60,7 @@ def compare_runs(
         raise KeelError("compare needs at least one run, got none")
     unique = list({run.path.resolve(): run for run in runs}.values())
     levels = read_thresholds(thresholds, list(dict.fromkeys(run.config["env"] for run in unique)))
-    measured = {run.path: read_run(run) for run in unique}
+    measured = read_runs(unique, jobs)
     left_out = [run for run in unique if not _has_measured(measured[run.path])]
     if left_out and (not leave_out or len(left_out) == len(unique)):
         raise KeelError(_unmeasured(left_out[0], measured))

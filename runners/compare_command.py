@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 from pathlib import Path
 
 
@@ -12,7 +13,7 @@ def main(arguments: list[str]) -> int:
     options = _parser().parse_args(arguments)
     from keel.runners.compare import compare_runs
     from keel.runners.compare_select import select_runs
-    from keel.runners.pretrain_settings import refuse_pretraining
+    from keel.runners.kinds import refuse_pretraining
 
     runs = select_runs(options.runs, options.group, options.where)
     for run in runs:
@@ -23,6 +24,7 @@ def main(arguments: list[str]) -> int:
         thresholds=options.threshold,
         score=options.score,
         leave_out=not options.runs,
+        jobs=os.cpu_count() or 1,
     )
     print(
         json.dumps(summary)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -26,6 +28,7 @@ _BEGIN = b'{"global_step": '
 _MOST_DIGITS = 16  # of a step
 _NUMBER = re.compile(rb"-?\d[^,}]*")
 _MOST_LINES = 200  # that are read of what grows evenly enough in between: the clock, the count of episodes
+MUCH_BYTES = 100_000_000  # of rows: more are read by several processes, where these are allowed
 _NO_CURVE = (np.empty(0), np.empty(0))
 
 
@@ -89,6 +92,15 @@ class Measured:
         if len(known_steps) == 0:
             return None
         return np.interp(steps, np.append(0.0, known_steps), np.append(0.0, values))
+
+
+def read_runs(runs: Sequence[Run], jobs: int = 1) -> dict[Path, Measured]:
+    """Each run by its folder. `jobs`: processes that read, where there is so much that they pay. Raises: as `read_run`."""
+    size = sum(file.stat().st_size for run in runs if (file := run.path / "metrics.jsonl").exists())
+    if jobs == 1 or size < MUCH_BYTES:
+        return {run.path: read_run(run) for run in runs}
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
+        return dict(zip((run.path for run in runs), pool.map(read_run, runs, chunksize=8), strict=True))
 
 
 def read_run(run: Run) -> Measured:

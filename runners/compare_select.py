@@ -142,7 +142,7 @@ def group_name(run: Run) -> str:
 
 
 def _all_agents() -> list[Run]:
-    from keel.runners.pretrain_settings import is_pretraining
+    from keel.runners.kinds import is_pretraining
 
     return [run for run in Run.all() if not is_pretraining(run.config)]
 

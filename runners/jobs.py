@@ -24,6 +24,7 @@ from typing import Any
 from keel.runners.formats import format_value
 from keel.runners.jobs_child import LOG
 from keel.runners.jobs_view import JobsView, Progress
+from keel.runners.kinds import is_pretraining
 from keel.runners.options import Launch, seeds_line
 from keel.runners.run import Run
 from keel.runners.settings import Settings
@@ -62,7 +63,7 @@ def resume_runs(runs: Sequence[Run], total_steps: int | None, jobs: int, *, as_j
     """
     for run in runs:
         agent = str(run.config.get("agent"))
-        if agent == "alphazero" or agent.startswith("pretrain-") or agent in SB3_AGENTS:
+        if agent == "alphazero" or is_pretraining(run.config) or agent in SB3_AGENTS:
             raise ValueError(
                 f"{run.name} is a run of {agent}: only runs of agents in worlds are resumed several at once"
             )

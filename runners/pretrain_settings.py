@@ -16,9 +16,9 @@ from keel.agents.checks import at_least
 from keel.envs.errors import closest
 from keel.networks.backbone import BACKBONES, BackboneConfig
 from keel.networks.pretraining.learner import Plan
+from keel.runners.kinds import PREFIX
 from keel.runners.settings import convert, known, mapping, read
 
-PREFIX = "pretrain-"  # of the agent's name in config.json: pretrain-cnn and so on
 TASK_PREFIX = "task/"  # of the world's name there: task/digits and so on
 
 
@@ -140,20 +140,6 @@ class PretrainSettings:
             backbone=None
             if name is None
             else read(BACKBONES[known("backbone.kind", name, BACKBONES)], backbone, "backbone"),
-        )
-
-
-def is_pretraining(config: Mapping[str, Any]) -> bool:
-    """Whether a run's config.json is that of a pre-training, which has no agent."""
-    return str(config.get("agent", "")).startswith(PREFIX)
-
-
-def refuse_pretraining(config: Mapping[str, Any]) -> None:
-    """Raises: ValueError for a run that has no agent, where a command needs one."""
-    if is_pretraining(config):
-        raise ValueError(
-            f"{config.get('name')} is a pre-training ({config['agent']} on {config.get('env')}): it has no agent that could "
-            "act; what it is worth stands in its report.html"
         )
 
 

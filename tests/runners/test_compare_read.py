@@ -10,7 +10,7 @@ import pytest
 
 from keel.envs.errors import KeelError
 from keel.runners import compare_read
-from keel.runners.compare_read import Measured, read_run
+from keel.runners.compare_read import Measured, read_run, read_runs
 from keel.runners.files import encode_row
 from keel.runners.run import Run
 from keel.runners.seed_statistics import curve
@@ -129,3 +129,17 @@ def test_cost_is_read_where_it_is(tmp_path: Path) -> None:
     )
     outcome = read_run(run).outcome
     assert (outcome.cpu_seconds, outcome.energy_kwh, outcome.emissions_grams) == (12.5, 0.25, None)
+
+
+def test_several_processes_read_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compare_read, "MUCH_BYTES", 0)
+    rows = [{"global_step": step, "eval/return": step / 7} for step in range(1, 40)]
+    runs = [write(tmp_path / name, rows[:count]) for name, count in (("a", 39), ("b", 5))]
+    alone, together = read_runs(runs), read_runs(runs, jobs=2)
+    assert list(alone) == list(together)
+    for one, other in zip(alone.values(), together.values(), strict=True):
+        assert (one.rows, one.steps, one.outcome) == (other.rows, other.steps, other.outcome)
+        np.testing.assert_array_equal(one.curves["eval/return"], other.curves["eval/return"])
+    damaged = write(tmp_path / "c", rows[:1], tail=b"\x00\n")
+    with pytest.raises(KeelError, match="line 2, is damaged"):
+        read_runs([*runs, damaged], jobs=2)

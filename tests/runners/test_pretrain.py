@@ -19,13 +19,12 @@ from keel.networks.build import build_backbone
 from keel.networks.pretraining.data import Data, Split
 from keel.networks.pretraining.images import preset
 from keel.runners import checkpoint, cli, pretrain
+from keel.runners.kinds import is_pretraining, refuse_pretraining
 from keel.runners.pretrain_console import EpochConsole
 from keel.runners.pretrain_settings import (
     PretrainSettings,
     PretrainTraining,
     default_settings,
-    is_pretraining,
-    refuse_pretraining,
 )
 from keel.runners.pretrainer import Pretrainer, PretrainResult
 from keel.runners.run import Run
