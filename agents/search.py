@@ -18,6 +18,7 @@ from keel.agents.tree import (
     PUCT,
     ROOT,
     Tree,
+    best_edge,
     carry_up,
     conclude,
     descend,
@@ -60,6 +61,9 @@ class SearchConfig:
     """puct: visits over which exploration slowly grows."""
     noise_share: float = 0.25
     """puct: share of the noise in the priors at the root, where noise is given."""
+    prove: bool = True
+    """Carry up what is certain: a position is won where a move wins, and known where all of its moves are known (Winands
+    et al. 2008). Moves that are known to lose are not looked at again, nor played where there is another."""
 
     def __post_init__(self) -> None:
         at_least(1, simulations=self.simulations, considered=self.considered)
@@ -77,8 +81,9 @@ class Found(NamedTuple):
     action: Array  # [B] int32, the best by the rule
     visits: Array  # [B A] int32
     policy: Array  # [B A] float32, what the network shall learn: the improved policy (gumbel), shares of visits (puct)
-    value: Array  # [B] float32, of the root: the mean of all that was seen, for the player who is to move
+    value: Array  # [B] float32, of the root, for the player who is to move: the mean of all that was seen, or what is known
     action_value: Array  # [B A] float32, the mean below each action, nan where nothing was visited
+    known: Array  # [B] bool, whether the root's value was proven; then the action is one that reaches it
     network_value: Array  # [B] float32, what the network thought without looking ahead
 
 
@@ -154,11 +159,13 @@ class Search:
             )
             if growing:
                 self._grow(tree, growing, leaf, evaluate)
-            carry_up(tree, leaf)
+            elif tree.known[:, ROOT].all():
+                break
+            carry_up(tree, leaf, self.config.prove)
         return self._found(tree, rule, value)
 
     def variation(self, row: int, action: int) -> list[int]:
-        """Of the last run's tree `row`: `action` at its root, and on from there the moves that were looked at most."""
+        """Of the last run's tree `row`: `action` at its root, and on from there the best moves."""
         tree, node, moves = self._tree, ROOT, []
         edge = int(np.flatnonzero(tree.action[row, ROOT, : tree.edges[row, ROOT]] == action)[0])
         while tree.visits[row, node, edge] > 0:
@@ -166,7 +173,7 @@ class Search:
             node = int(tree.child[row, node, edge])
             if tree.edges[row, node] == 0:
                 break
-            edge = int(np.argmax(tree.visits[row, node, : tree.edges[row, node]]))
+            edge = best_edge(tree, row, node, self.config.prove)
         return moves
 
     def _grow(self, tree: Tree, growing: int, leaf: Array, evaluate: Evaluate) -> None:
@@ -193,7 +200,8 @@ class Search:
             np.zeros(shape, np.float32),
             np.zeros(shape[0], np.float32),
             np.full(shape, np.nan, np.float32),
+            np.zeros(shape[0], bool),
             np.asarray(network_value, np.float32),
         )
-        conclude(tree, rule, self._constants, self._noise, *found[:-1])
+        conclude(tree, rule, self._constants, self._noise, self.config.prove, *found[:-1])
         return found

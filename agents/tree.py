@@ -5,6 +5,9 @@ their sign from a node to its parent. The edges of a node are its legal actions,
 
 The inner loops pass indices and loop over numbers where they can: a slice costs an atomic count of references, and an
 assignment of one array to another a check of shapes that keeps numba from leaving such counts out.
+
+What a position is worth is known where the game has ended, and, with `prove`, wherever that follows from what is known
+below it. Source of that: Winands et al. 2008, Monte-Carlo tree search solver.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ from keel.envs.compiled import kernel
 from keel.envs.protocol import Array
 
 ROOT, NOTHING = 0, -1
+WON, LOST = 1.0, -1.0
 PUCT, GUMBEL = 0, 1
 
 
@@ -26,8 +30,8 @@ class Tree(NamedTuple):
 
     nodes: Array  # [B] int32, how many there are
     state: Array  # [B N S] int8
-    value: Array  # [B N] float32, the network's, or the outcome
-    ended: Array  # [B N] bool
+    value: Array  # [B N] float32, the network's, or where it is known what the position is worth
+    known: Array  # [B N] bool, whether that is so: there the search goes no further
     parent: Array  # [B N] int32
     parent_edge: Array  # [B N] int32
     edges: Array  # [B N] int32, how many a node has
@@ -90,7 +94,7 @@ def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) 
         tree.nodes[row] = 1
         tree.state[row, ROOT] = states[row]
         tree.value[row, ROOT] = value[row]
-        tree.ended[row, ROOT] = False
+        tree.known[row, ROOT] = False
         tree.parent[row, ROOT] = NOTHING
         expand(tree, row, ROOT, logits, row, legal, row)
 
@@ -100,13 +104,13 @@ def descend(
     tree: Tree, rule: int, inside: int, constants: Array, considered: Array, noise: Array, rows: Array, leaf: Array,
     before: Array, moves: Array,
 ) -> int:  # fmt: skip
-    """Walk every tree down to an action that was never tried, or to the end of the game.
+    """Walk every tree down to an action that was never tried, or to a position whose worth is known.
 
     Args:
         rule, inside: PUCT or GUMBEL, at the root and below it. constants: the numbers of `tree_rules`.
         considered: [B] visits of the root's actions that are candidates now (GUMBEL).
         noise: [B L] Gumbel noise of the root's edges.
-        leaf: [B 2] is filled with node and edge; the edge is NOTHING where the node has ended.
+        leaf: [B 2] is filled with node and edge; the edge is NOTHING where the node is known.
         rows, before [B S], moves: filled for the trees that have to grow, packed.
 
     Returns: how many trees have to grow.
@@ -114,7 +118,7 @@ def descend(
     growing = 0
     for row in range(leaf.shape[0]):
         node, edge = ROOT, NOTHING
-        while not tree.ended[row, node]:
+        while not tree.known[row, node]:
             count = tree.edges[row, node]
             visits, total, value = tree.visits[row, node, :count], tree.total[row, node, :count], tree.value[row, node]
             if (rule if node == ROOT else inside) == PUCT:
@@ -154,7 +158,7 @@ def grow(
         for byte in range(after.shape[1]):
             tree.state[row, node, byte] = after[index, byte]
         tree.value[row, node] = value[index]
-        tree.ended[row, node] = ended[index]
+        tree.known[row, node] = ended[index]
         tree.parent[row, node] = parent
         tree.parent_edge[row, node] = edge
         tree.child[row, parent, edge] = node
@@ -166,8 +170,11 @@ def grow(
 
 
 @kernel
-def carry_up(tree: Tree, leaf: Array) -> None:
-    """Add the value of every tree's leaf to the edges on the way to it."""
+def carry_up(tree: Tree, leaf: Array, prove: bool) -> None:
+    """Add the value of every tree's leaf to the edges on the way to it.
+
+    Args: prove: find out which positions are known by that, and keep from what is known to be lost.
+    """
     for row in range(leaf.shape[0]):
         node = leaf[row, 0]
         value = tree.value[row, node]
@@ -176,7 +183,41 @@ def carry_up(tree: Tree, leaf: Array) -> None:
             value = -value
             tree.visits[row, parent, edge] += 1
             tree.total[row, parent, edge] += value
+            if prove and tree.known[row, node]:
+                tree.total[row, parent, edge] = tree.visits[row, parent, edge] * value  # nothing else counts any more
+                if value == LOST:
+                    tree.prior[row, parent, edge] = 0.0
+                if follows(tree, row, parent):
+                    value = tree.value[row, parent]
             node = parent
+
+
+@kernel
+def follows(tree: Tree, row: int, node: int) -> bool:
+    """Whether it is known what a node is worth: one of its moves wins, or all of them are known. Notes it there."""
+    best, all_known = LOST, True
+    for edge in range(tree.edges[row, node]):
+        child = tree.child[row, node, edge]
+        if child != NOTHING and tree.known[row, child]:
+            best = max(best, -tree.value[row, child])
+        else:
+            all_known = False
+    if best == WON or all_known:
+        tree.known[row, node], tree.value[row, node] = True, best
+    return tree.known[row, node]
+
+
+@kernel
+def worth_playing(tree: Tree, row: int, node: int, prove: bool, out: Array) -> None:
+    """Fill `out` [L] with which edges can be the best: where the node is known those that are worth as much, elsewhere
+    those that are not known to be lost."""
+    for edge in range(tree.edges[row, node]):
+        child = tree.child[row, node, edge]
+        known = prove and child != NOTHING and tree.known[row, child]
+        if tree.known[row, node]:
+            out[edge] = known and -tree.value[row, child] == tree.value[row, node]
+        else:
+            out[edge] = not (known and -tree.value[row, child] == LOST)
 
 
 @kernel
@@ -192,26 +233,46 @@ def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise:
 
 
 @kernel
+def best_edge(tree: Tree, row: int, node: int, prove: bool) -> int:
+    """The edge of the most visits, and of those the likeliest one, among those that can be the best."""
+    best, good = NOTHING, np.zeros(tree.action.shape[2], np.bool_)
+    worth_playing(tree, row, node, prove, good)
+    for edge in range(tree.edges[row, node]):
+        if not good[edge]:
+            continue
+        more = 1 if best == NOTHING else tree.visits[row, node, edge] - tree.visits[row, node, best]
+        if more > 0 or (more == 0 and tree.prior[row, node, edge] > tree.prior[row, node, best]):
+            best = edge
+    return best
+
+
+@kernel
 def conclude(
-    tree: Tree, rule: int, constants: Array, noise: Array, action: Array, visits: Array, policy: Array, value: Array,
-    action_value: Array,
+    tree: Tree, rule: int, constants: Array, noise: Array, prove: bool, action: Array, visits: Array, policy: Array,
+    value: Array, action_value: Array, known: Array,
 ) -> None:  # fmt: skip
     """Fill in what is known of every root: see `search.Found`."""
-    improved = np.zeros(tree.action.shape[2])
+    improved, good = np.zeros(tree.action.shape[2]), np.zeros(tree.action.shape[2], np.bool_)
     for row in range(action.shape[0]):
         count = tree.edges[row, ROOT]
         tried, total = tree.visits[row, ROOT, :count], tree.total[row, ROOT, :count]
         logit, prior, own = tree.logit[row, ROOT, :count], tree.prior[row, ROOT, :count], tree.value[row, ROOT]
-        visited = tried.sum()
-        value[row] = (own + total.sum()) / (1 + visited)
+        known[row] = tree.known[row, ROOT]
+        value[row] = own if known[row] else (own + total.sum()) / (1 + tried.sum())
+        worth_playing(tree, row, ROOT, prove, good)
         if rule == PUCT:
-            best = np.argmax(tried)
-            improved[:count] = tried / visited
+            best = best_edge(tree, row, ROOT, prove)
+            improved[:count] = tried * good[:count]
+            if not improved[:count].any():  # whatever was tried is lost
+                improved[:count] = prior
         else:
-            best = halving_edge(logit, tried, total, constants, tried.max(), noise[row])
             improved_logits(logit, prior, tried, total, own, constants, improved[:count])
+            improved[:count] = np.where(good[:count], improved[:count], -np.inf)
+            best = halving_edge(logit, tried, total, constants, tried.max(), noise[row])
+            if known[row] or not good[best]:
+                best = np.argmax(noise[row, :count] + improved[:count])
             improved[:count] = np.exp(improved[:count] - improved[:count].max())
-            improved[:count] /= improved[:count].sum()
+        improved[:count] /= improved[:count].sum()
         action[row] = tree.action[row, ROOT, best]
         for edge in range(count):
             at = tree.action[row, ROOT, edge]

@@ -41,7 +41,7 @@ class Candidate(NamedTuple):
 
     action: int
     name: str
-    share: float  # of the visits, 0 to 1
+    share: float  # of the visits, 0 to 1; 0 where it is known that another move is better
     value: float  # to the player who would make it, -1 to 1
     line: tuple[str, ...]  # how the search expects the game to go on, this move first
 
@@ -94,22 +94,23 @@ class Agent:
         found = search.run(position.state[None], evaluate)
         action = int(found.action[0])
         if level.by_shares:
-            weights = found.visits[0] / found.visits[0].sum()
-            action = int(generator(self.seed, "play", draw).choice(len(weights), p=weights))
+            shares = found.policy[0].astype(float)
+            action = int(generator(self.seed, "play", draw).choice(len(shares), p=shares / shares.sum()))
         candidates = self._candidates(position, search, found)
         seconds = time.perf_counter() - begun
         return Thought(position, action, float(found.value[0]), candidates, level.simulations, seconds)
 
     def _candidates(self, position: Position, search: Search, found: Found) -> tuple[Candidate, ...]:
-        visits, values = found.visits[0], found.action_value[0]
-        visited = [action for action in position.legal if visits[action]]
+        shares, visits, values = found.policy[0], found.visits[0], found.action_value[0]
+        considered = [action for action in position.legal if visits[action] or shares[action]]
         candidates = []
-        for action in sorted(visited, key=lambda action: -visits[action])[:MOST_CANDIDATES]:
-            line = search.variation(0, action)
+        # First those that can be the best, however often one that is known to lose was looked at before that was known.
+        for action in sorted(considered, key=lambda action: (-shares[action], -visits[action]))[:MOST_CANDIDATES]:
+            line = search.variation(0, action) or [action]
             players = [(position.player + ply) % 2 for ply in range(len(line))]
             names = tuple(self.game.action_name(move, who) for move, who in zip(line, players, strict=True))
-            share = float(visits[action] / visits.sum())
-            candidates.append(Candidate(action, names[0], share, float(values[action]), names))
+            value = float(values[action] if visits[action] else found.value[0])
+            candidates.append(Candidate(action, names[0], float(shares[action]), value, names))
         return tuple(candidates)
 
 

@@ -34,7 +34,7 @@ def make_player(
     name, _, number = words.rpartition(":") if ":" in words else (words, "", "")
     if name == ROLLOUTS or words == ROLLOUTS:
         simulations = _simulations(number or "1000", words)
-        config = SearchConfig(simulations=simulations, rule="puct")
+        config = SearchConfig(simulations=simulations, rule="puct", prove=False)  # as it is known as a yardstick
         return SearchPlayer(f"{ROLLOUTS}:{simulations}", game, RolloutEvaluator(game, seed), config)
     run = Run.open(name)
     if not is_selfplay(run.config):

@@ -38,7 +38,7 @@ def test_with_many_simulations_it_plays_as_brute_force_does(rule: str) -> None:
 def test_the_numbers_add_up(rule: str) -> None:
     for seed in range(20):
         game = RandomTree(seed, actions=5)
-        found = search(game, 50, rule)
+        found = search(game, 50, rule, prove=False)
         legal = game.children[0] >= 0
         assert found.visits.sum() == 50
         assert not found.visits[0, ~legal].any()
@@ -129,6 +129,74 @@ def test_sequential_halving_shares_the_simulations() -> None:
             assert (np.diff(left[:-1]) <= 0).all(), "no more candidates later"
 
 
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("simulations", [3, 10, 40, 2_000])
+def test_what_is_proven_is_what_brute_force_finds(rule: str, simulations: int) -> None:
+    proven = 0
+    for seed in range(40):
+        game = RandomTree(seed)
+        inner = [number for number in range(len(game.outcome)) if np.isnan(game.outcome[number])]
+        found = search(game, simulations, rule, game.states(inner), batch=len(inner), inside="puct")
+        for row, number in enumerate(inner):
+            worth = [-game.minimax(child) if child >= 0 else -np.inf for child in game.children[number]]
+            if found.known[row]:
+                proven += 1
+                assert found.value[row] == max(worth)
+                assert worth[found.action[row]] == max(worth)
+                assert {worth[action] for action in np.flatnonzero(found.policy[row])} == {max(worth)}
+            assert found.policy[row].sum() == pytest.approx(1.0, abs=1e-6)
+            assert found.policy[row, found.action[row]] > 0.0
+    assert proven > {3: 50, 10: 150, 40: 300, 2_000: 400}[simulations]
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_move_that_is_known_to_lose_is_not_played(rule: str) -> None:
+    """However often it was looked at before that was known, and although the network thinks that nothing else is good."""
+    checked = 0
+    for seed in range(60):
+        game = RandomTree(seed, actions=4, depth=3)
+        worth = np.array([-game.minimax(child) if child >= 0 else np.nan for child in game.children[0]])
+        for losing in np.flatnonzero(worth == -1.0) if np.nanmax(worth) > -1.0 else ():
+            game.logits[0, losing] = 8.0
+            for simulations in (6, 12, 25):
+                config = {"simulations": simulations, "rule": rule, "c_scale": 0.01}
+                tree = Search(game, SearchConfig(**config), 1)
+                found = tree.run(game.start()[None], game.evaluate)
+                if found.action_value[0, losing] == -1.0 and found.visits[0, losing] > 1:
+                    assert found.policy[0, losing] == 0.0
+                    assert found.action[0] != losing
+                    checked += 1
+    assert checked > 20
+
+
+def test_moves_that_are_known_to_lose_take_no_more_visits() -> None:
+    """Three moves of like probability, of which the first ends the game with a loss: it is tried once."""
+    game = RandomTree(0, actions=3, depth=5, all_legal=True)
+    first = game.children[0][0]
+    game.outcome[first], game.children[first], game.logits[0] = 1.0, -1, 0.0
+    assert search(game, 60, "puct").visits[0, 0] == 1
+    assert search(game, 60, "puct", prove=False, c_init=5.0).visits[0, 0] > 1
+
+
+def test_the_best_line_is_one_that_was_proven() -> None:
+    """Both sides play what is known to be best for them, to an end that is worth what the root is."""
+    proven = 0
+    for seed in range(20):
+        game = RandomTree(seed)
+        tree = Search(game, SearchConfig(simulations=2_000, rule="puct"), 1)
+        found = tree.run(game.start()[None], game.evaluate)
+        if not found.known[0]:
+            continue  # a draw that is certain can keep the search from all else
+        number, line = 0, tree.variation(0, int(found.action[0]))
+        for action in line:
+            worth = [-game.minimax(child) if child >= 0 else -np.inf for child in game.children[number]]
+            assert worth[action] == max(worth)
+            number = game.children[number][action]
+        assert game.minimax(number) == found.value[0] * (-1) ** len(line)
+        proven += 1
+    assert proven > 10
+
+
 def test_what_cannot_be_searched_is_refused() -> None:
     game = RandomTree(1)
     ended = int(np.flatnonzero(~np.isnan(game.outcome))[0])
@@ -154,7 +222,7 @@ def test_what_cannot_be_searched_is_refused() -> None:
 def test_gumbel_search_does_what_mctx_does(row: dict[str, Any]) -> None:
     """Root action, visits, improved policy and value on the same tree with the same noise: golden/make_mctx.py."""
     game = RandomTree(*row["tree"], all_legal=True)
-    settings = {"inside": "gumbel", "considered": row["considered"]}
+    settings = {"inside": "gumbel", "considered": row["considered"], "prove": False}
     found = search(game, row["simulations"], "gumbel", noise=np.array([row["noise"]]), **settings)
     assert found.action[0] == row["action"]
     assert found.visits[0].tolist() == row["visits"]

@@ -166,3 +166,20 @@ def test_a_runs_network_plays_its_own_game_alone(tic_tac_toe_run: Run) -> None:
     assert agent.name == tic_tac_toe_run.name
     with pytest.raises(ValueError, match="plays tic_tac_toe, and the game is connect_four"):
         run_agent(tic_tac_toe_run, CONNECT_FOUR, "best", "cpu", 0)
+
+
+def test_it_plays_what_it_never_looked_at_where_all_else_is_known_to_lose() -> None:
+    """X at a1 and b1 wins at c1 next; the network would have O play a3 and X then c1, so that both simulations go there."""
+    position, game, a3, c1 = after("a1 a2 b1", "tic_tac_toe").position, make_game("tic_tac_toe"), 0, 8
+
+    def sure(states: Array) -> tuple[Array, Array]:
+        logits = np.zeros((len(states), 9), np.float32)
+        logits[np.arange(len(states)), np.where((states != 0).sum(axis=1) == 3, a3, c1)] = 10.0
+        return logits, np.zeros(len(states), np.float32)
+
+    thought = Agent(game, "sure", sure, ()).think(position, Level("two", 2), draw=0)
+    assert thought.action != a3
+    assert thought.candidates[0].action == thought.action
+    lost = next(candidate for candidate in thought.candidates if candidate.action == a3)
+    assert (lost.share, lost.value) == (0.0, -1.0)
+    assert sum(candidate.share for candidate in thought.candidates) == pytest.approx(1.0)
