@@ -52,15 +52,16 @@ PRESETS = {
 }
 
 
-# What an hour is worth at Connect Four: a larger network and larger searches, of which ten minutes cannot make use.
+# What an hour is worth at Connect Four: a larger network and larger searches, of which ten minutes cannot make use. The
+# better a network, the less its search has to try what the network does not think of (c_init).
 HOUR = SelfPlayPreset(
-    training=SelfPlayTraining(minutes=60.0, evaluations=12, opponents=("random", "rollouts:100", "rollouts:1000")),
+    training=SelfPlayTraining(minutes=60.0, evaluations=8, opponents=("random", "rollouts:100", "rollouts:1000")),
     hyperparameters=replace(
         COMMON,
-        search=replace(COMMON.search, simulations=48),
-        selfplay=replace(COMMON.selfplay, random_moves=14),
+        search=replace(COMMON.search, simulations=96, c_init=0.7),
+        selfplay=replace(COMMON.selfplay, random_moves=22, full_share=0.4, fast_simulations=16),
         window=300_000,
-        reuse=3.0,
+        reuse=2.5,
         learning_rate=2e-3,
     ),
     backbone=BoardConfig(blocks=4, channels=48, squeeze=32),

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from keel.agents.alphazero import AlphaZeroConfig
+from keel.agents.evaluation_cache import CachedEvaluator
 from keel.agents.evaluators import NetworkEvaluator, network_evaluator
 from keel.agents.search import Evaluate
 from keel.agents.selfplay import Played, SelfPlay, together
@@ -62,18 +63,20 @@ class ThreadActors:
         self.selfplays = [make_selfplay(game, config, seed, actor) for actor in range(config.selfplay.actors)]
         self._threads = ThreadPoolExecutor(config.selfplay.actors, "actor")
         self._evaluate: NetworkEvaluator | None = None
+        self._cached: list[CachedEvaluator] = []  # one for each actor, so that what it plays hangs on nobody else
         self._playing: list[Future[Played]] = []
         self._stop = Event()
 
     def begin(self, network: nn.Module) -> None:
         if self._evaluate is None:
             self._evaluate = network_evaluator(self.game, network, self.device)
+            self._cached = [CachedEvaluator(self.game, self._evaluate) for _ in self.selfplays]
         else:
             self._evaluate.refresh(network)
-        evaluate, moves = self._evaluate, self.config.moves
-        self._playing = [
-            self._threads.submit(play_moves, selfplay, evaluate, moves, self._stop) for selfplay in self.selfplays
-        ]
+        self._playing = []
+        for selfplay, cached in zip(self.selfplays, self._cached, strict=True):
+            cached.forget()
+            self._playing.append(self._threads.submit(play_moves, selfplay, cached, self.config.moves, self._stop))
 
     def end(self) -> list[Played]:
         return [part.result() for part in self._playing]

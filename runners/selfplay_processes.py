@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from keel.agents.alphazero import AlphaZeroConfig
+from keel.agents.evaluation_cache import CachedEvaluator
 from keel.agents.evaluators import network_evaluator
 from keel.agents.positions import Positions
 from keel.agents.selfplay import Played
@@ -167,13 +168,15 @@ class Actor:
         planes = (self.game.planes, self.game.height, self.game.width)
         self.network = PolicyValueNetwork(planes, self.game.actions, recipe.backbone).to(self.device)
         self.evaluate = network_evaluator(self.game, self.network, self.device)
+        self.cached = CachedEvaluator(self.game, self.evaluate)
 
     def play(self, request: State) -> State:
         """Play on from the games of the request with its weights."""
         self.network.load_state_dict({name: torch.from_numpy(part) for name, part in request["weights"].items()})
         self.evaluate.refresh(self.network)
+        self.cached.forget()
         self.selfplay.load_state_dict(request["games"])
-        played = play_moves(self.selfplay, self.evaluate, self.recipe.config.selfplay.moves)
+        played = play_moves(self.selfplay, self.cached, self.recipe.config.selfplay.moves)
         counts = {name: value for name, value in played._asdict().items() if name != "positions"}
         return {"positions": played.positions._asdict(), "counts": counts, "games": self.selfplay.state_dict()}
 

@@ -53,12 +53,13 @@ def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | Non
     if not POSITIONS.is_file():
         raise KeelError(f"{POSITIONS} is missing: keel benchmark connect-four-positions --output {POSITIONS.parent}")
     positions = solved(read_json(POSITIONS))
+    search = playing(settings.hyperparameters.search)
     curve: list[dict[str, Any]] = []
 
     def judge_now(trainer: SelfPlayTrainer) -> None:
         every = Solved(*(part[::CURVE_SHARE] for part in positions))
         evaluate = network_evaluator(trainer.game, trainer.learner.network, trainer.learner.device)
-        shares = judged(every, evaluate, CURVE_SIMULATIONS)
+        shares = judged(every, evaluate, CURVE_SIMULATIONS, search)
         minute = trainer.clock.training_seconds / 60.0
         curve.append({"minute": minute, "moves": trainer.learner.moves, "shares": shares})
 
@@ -77,9 +78,9 @@ def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | Non
         "training_seconds": result.training_seconds,
         "elo": [[row["global_step"], row["eval/elo"], row["eval/elo_low"], row["eval/elo_high"]] for row in rows],
         "curve": curve,
-        "judged": {str(count): judged(positions, evaluate, count) for count in SIMULATIONS},
+        "judged": {str(count): judged(positions, evaluate, count, search) for count in SIMULATIONS},
         "rollouts": {str(count): against_rollouts(result.run, games, count) for count in MATCH_SIMULATIONS},
-        "solver": against_the_solver(evaluate, games, settings.seed),
+        "solver": against_the_solver(evaluate, search, games, settings.seed),
     }
 
 
@@ -88,19 +89,19 @@ def trained_network(run: Run) -> PolicyValueNetwork:
     return load_network(run, SelfPlaySettings.from_run(run), make_game(GAME), "last", pick_device("cpu"))
 
 
-def chosen(states: Array, evaluate: Evaluate, simulations: int) -> Array:
+def chosen(states: Array, evaluate: Evaluate, simulations: int, config: SearchConfig) -> Array:
     """The moves [N] that a search finds in states [N S]; without simulations the network's likeliest."""
     game = make_game(GAME)
     parts = [states[first : first + SIDE_BY_SIDE] for first in range(0, len(states), SIDE_BY_SIDE)]
     if simulations == 0:
         return np.concatenate([np.where(game.legal(part), evaluate(part)[0], -np.inf).argmax(axis=1) for part in parts])
-    search = Search(game, playing(SearchConfig(simulations=simulations)), SIDE_BY_SIDE)
+    search = Search(game, dataclasses.replace(config, simulations=simulations), SIDE_BY_SIDE)
     return np.concatenate([search.run(part, evaluate).action for part in parts])
 
 
-def judged(positions: Solved, evaluate: Evaluate, simulations: int) -> dict[str, Any]:
+def judged(positions: Solved, evaluate: Evaluate, simulations: int, config: SearchConfig) -> dict[str, Any]:
     """The share of positions in which the move keeps what they are worth, by phase, with 95 % intervals."""
-    right = positions.right(chosen(positions.states, evaluate, simulations))
+    right = positions.right(chosen(positions.states, evaluate, simulations, config))
     parts = {phase: positions.phase == phase for phase in PHASES}
     parts |= {"all": np.ones(len(right), bool), "choice": positions.choice}
     return {name: share(int(right[inside].sum()), int(inside.sum())) for name, inside in parts.items()}
@@ -138,10 +139,10 @@ class PerfectPlayer:
         return int(chance.choice(best))
 
 
-def against_the_solver(evaluate: Evaluate, games: int, seed: int) -> dict[str, Any]:
+def against_the_solver(evaluate: Evaluate, config: SearchConfig, games: int, seed: int) -> dict[str, Any]:
     """Games from the empty board in which the network, with 400 simulations, moves first, and second."""
     game = make_game(GAME)
-    player = SearchPlayer("network", game, evaluate, playing(SearchConfig(simulations=400)))
+    player = SearchPlayer("network", game, evaluate, dataclasses.replace(config, simulations=400))
     match = play_match(game, player, PerfectPlayer(), games, seed, opening_moves=0)
     first, second = (match.tally(seat)._asdict() for seat in (0, 1))
     return {"first": first, "second": second, "distinct": match.distinct}

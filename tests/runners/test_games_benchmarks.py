@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from keel.agents.search import SearchConfig
 from keel.envs.games.games import make_game
 from keel.runners.benchmarks import connect_four, tic_tac_toe
 from keel.runners.benchmarks.connect_four_positions import (
@@ -84,8 +85,10 @@ def test_a_judge_that_knows_all_is_right_everywhere_and_one_that_knows_nothing_i
         rows = np.stack([known.get(state.tobytes(), np.zeros(7, np.float32)) for state in states])
         return 20.0 * np.nan_to_num(rows, nan=-1.0), np.zeros(len(states), np.float32)
 
-    shares = connect_four.judged(positions, knows, 0)
+    shares = connect_four.judged(positions, knows, 0, SearchConfig())
     assert shares["all"]["share"] == 1.0
-    blind = connect_four.judged(positions, lambda s: (np.zeros((len(s), 7)), np.zeros(len(s), np.float32)), 0)
+    blind = connect_four.judged(
+        positions, lambda s: (np.zeros((len(s), 7)), np.zeros(len(s), np.float32)), 0, SearchConfig()
+    )
     assert blind["choice"]["share"] < 0.7
     assert shares["all"]["of"] == len(positions.states) == sum(shares[phase]["of"] for phase in PHASES)
