@@ -53,5 +53,5 @@ class SearchPlayer:
 
     def variation(self, row: int, action: int) -> list[int]:
         """How the search expects the game to go on in state `row` of those that were thought about last, from `action`
-        on: the moves that it looked at most."""
+        on: the best moves that it knows; none where it never looked at `action`."""
         return self._search.variation(row, action)

@@ -80,8 +80,12 @@ class Found(NamedTuple):
 
     action: Array  # [B] int32, the best by the rule
     visits: Array  # [B A] int32
-    policy: Array  # [B A] float32, what the network shall learn: the improved policy (gumbel), shares of visits (puct)
-    value: Array  # [B] float32, of the root, for the player who is to move: the mean of all that was seen, or what is known
+    policy: (
+        Array  # [B A] float32, what the network shall learn: the improved policy (gumbel), shares of visits (puct); 0
+    )
+    # for moves that are known not to be the best
+    value: Array  # [B] float32, of the root, for the player who is to move: the mean of all that was seen, less what is
+    # known to lose; or what is known
     action_value: Array  # [B A] float32, the mean below each action, nan where nothing was visited
     known: Array  # [B] bool, whether the root's value was proven; then the action is one that reaches it
     network_value: Array  # [B] float32, what the network thought without looking ahead

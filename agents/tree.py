@@ -100,6 +100,13 @@ def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) 
 
 
 @kernel
+def is_lost(tree: Tree, row: int, node: int, edge: int) -> bool:
+    """Whether it is known, by proof, that a move loses: `carry_up` has taken its prior away."""
+    child = tree.child[row, node, edge]
+    return tree.prior[row, node, edge] == 0.0 and child != NOTHING and tree.known[row, child]
+
+
+@kernel
 def descend(
     tree: Tree, rule: int, inside: int, constants: Array, considered: Array, noise: Array, rows: Array, leaf: Array,
     before: Array, moves: Array,
@@ -126,6 +133,8 @@ def descend(
             elif node == ROOT:
                 logit = tree.logit[row, node, :count]
                 edge = halving_edge(logit, visits, total, constants, considered[row], noise[row])
+                if edge == NOTHING or is_lost(tree, row, node, edge):  # then there are visits to spare
+                    edge = puct_edge(tree.prior[row, node, :count], visits, total, value, constants)
             else:
                 logit, prior = tree.logit[row, node, :count], tree.prior[row, node, :count]
                 edge = gumbel_edge(logit, prior, visits, total, value, constants)
@@ -258,18 +267,19 @@ def conclude(
         tried, total = tree.visits[row, ROOT, :count], tree.total[row, ROOT, :count]
         logit, prior, own = tree.logit[row, ROOT, :count], tree.prior[row, ROOT, :count], tree.value[row, ROOT]
         known[row] = tree.known[row, ROOT]
-        value[row] = own if known[row] else (own + total.sum()) / (1 + tried.sum())
         worth_playing(tree, row, ROOT, prove, good)
+        kept = good[:count]
+        value[row] = own if known[row] else (own + (total * kept).sum()) / (1 + (tried * kept).sum())
         if rule == PUCT:
             best = best_edge(tree, row, ROOT, prove)
-            improved[:count] = tried * good[:count]
+            improved[:count] = tried * kept
             if not improved[:count].any():  # whatever was tried is lost
-                improved[:count] = prior
+                improved[:count] = np.exp(np.where(kept, logit - logit[kept].max(), -np.inf))
         else:
             improved_logits(logit, prior, tried, total, own, constants, improved[:count])
-            improved[:count] = np.where(good[:count], improved[:count], -np.inf)
+            improved[:count] = np.where(kept, improved[:count], -np.inf)
             best = halving_edge(logit, tried, total, constants, tried.max(), noise[row])
-            if known[row] or not good[best]:
+            if known[row] or not kept[best]:
                 best = np.argmax(noise[row, :count] + improved[:count])
             improved[:count] = np.exp(improved[:count] - improved[:count].max())
         improved[:count] /= improved[:count].sum()

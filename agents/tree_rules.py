@@ -97,9 +97,10 @@ def halving_edge(logit: Array, visits: Array, total: Array, constants: Array, co
     """At the root, one step of sequential halving: of the edges that were tried `considered` times, the one with the
     highest noise + logit + sigma(Q). Source: Danihelka et al. 2022, algorithm 2.
 
-    Where none of them was tried, what is completed for their Q is the same for all, so it is left out."""
+    Where none of them was tried, what is completed for their Q is the same for all, so it is left out. -1 where no edge
+    was tried so often."""
     weight = 0.5 * scale(visits, constants)
-    best, highest = 0, -np.inf
+    best, highest = -1, -np.inf
     for edge in range(logit.shape[0]):
         if visits[edge] == considered:
             mean = total[edge] / considered if considered else 0.0

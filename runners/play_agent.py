@@ -28,7 +28,7 @@ class Level(NamedTuple):
 
     name: str
     simulations: int
-    by_shares: bool = False  # moves are drawn by their shares of the visits, so that mistakes happen
+    by_shares: bool = False  # moves are drawn by their shares, so that mistakes happen
 
 
 # Games by lot judge a position far worse than a network does, and take more of them.
@@ -41,7 +41,7 @@ class Candidate(NamedTuple):
 
     action: int
     name: str
-    share: float  # of the visits, 0 to 1; 0 where it is known that another move is better
+    share: float  # of the visits, 0 to 1; 0 where it is known to lose, or another to be better
     value: float  # to the player who would make it, -1 to 1
     line: tuple[str, ...]  # how the search expects the game to go on, this move first
 
@@ -52,7 +52,7 @@ class Thought(NamedTuple):
     position: Position
     action: int  # what the agent would play
     value: float  # to the player who is to move, -1 to 1
-    candidates: tuple[Candidate, ...]  # that were visited, the most visited first
+    candidates: tuple[Candidate, ...]  # the largest share first
     simulations: int
     seconds: float
 

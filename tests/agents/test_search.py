@@ -12,6 +12,8 @@ import pytest
 
 from keel.agents.search import Search, SearchConfig
 from keel.agents.tree_rules import halving_visits, puct_edge
+from keel.envs.games.games import make_game
+from keel.envs.games.opponents import play
 
 from .random_tree import RandomTree
 
@@ -96,7 +98,7 @@ def test_noise_chooses_what_gumbel_tries() -> None:
     """With noise that outweighs everything, the two actions that are considered are those with the most."""
     game = RandomTree(7, actions=6, all_legal=True)
     noise = np.array([[0.0, 1e6, 0.0, 1e6, 0.0, 0.0]])
-    found = search(game, 20, "gumbel", noise=noise, considered=2)
+    found = search(game, 20, "gumbel", noise=noise, considered=2, prove=False)
     assert found.visits[0].tolist() == [0, 10, 0, 10, 0, 0]
     assert found.action[0] in (1, 3)
 
@@ -176,6 +178,34 @@ def test_moves_that_are_known_to_lose_take_no_more_visits() -> None:
     game.outcome[first], game.children[first], game.logits[0] = 1.0, -1, 0.0
     assert search(game, 60, "puct").visits[0, 0] == 1
     assert search(game, 60, "puct", prove=False, c_init=5.0).visits[0, 0] > 1
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_lost_moves_do_not_drag_the_value_down(rule: str) -> None:
+    """Connect Four, the second player must block at once: every other move loses, and is found out to. What is left is
+    worth what the judge says of it, a draw; simulations go where they can still find something."""
+    game = make_game("connect_four")
+    state = game.start()[None]
+    for column in (0, 0, 1, 1, 2):
+        state = play(game, state, np.array([column])).after
+    flat = lambda states: (np.zeros((len(states), 7), np.float32), np.zeros(len(states), np.float32))
+    for considered in (2, 16):
+        found = Search(game, SearchConfig(simulations=300, rule=rule, c_scale=0.4, considered=considered), 1).run(
+            state, flat
+        )
+        assert found.action[0] == 3
+        assert found.visits[0, 3] > 150
+        assert found.value[0] > -0.4
+
+
+def test_a_move_without_any_chance_is_tried_where_all_others_lose() -> None:
+    """The network gives the others e^-150, which is 0 beside 1 in float32."""
+    game = RandomTree(0, actions=3, depth=3, all_legal=True)
+    first = game.children[0][0]
+    game.outcome[first], game.children[first], game.logits[0] = 1.0, -1, [150.0, 0.0, 0.0]
+    found = search(game, 1, "puct")
+    assert found.policy[0].tolist() == [0.0, 0.5, 0.5]
+    assert found.action[0] in (1, 2)
 
 
 def test_the_best_line_is_one_that_was_proven() -> None:
