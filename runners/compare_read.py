@@ -17,6 +17,7 @@ from keel.envs.errors import KeelError
 from keel.envs.protocol import Array
 from keel.runners.cost import Cost, read_cost
 from keel.runners.files import decode_row, read_rows
+from keel.runners.row_bytes import complete, find_steps, line_ends, line_starts, some_lines
 from keel.runners.run import Run
 from keel.runners.seed_statistics import Curve, curve
 
@@ -24,8 +25,6 @@ METRICS = ("eval/return", "eval/elo", "train/episode_return")
 MEASURED = ("eval/return", "train/episode_return")  # a run that can be compared has one of these
 EPISODES = ("train/episodes", "selfplay/games")  # each counts the episodes so far
 
-_BEGIN = b'{"global_step": '
-_MOST_DIGITS = 16  # of a step
 _NUMBER = re.compile(rb"-?\d[^,}]*")
 _MOST_LINES = 200  # that are read of what grows evenly enough in between: the clock, the count of episodes
 MUCH_BYTES = 100_000_000  # of rows: more are read by several processes, where these are allowed
@@ -133,13 +132,13 @@ class Rows:
     def __init__(self, run: Run) -> None:
         self._path = run.path / "metrics.jsonl"
         self._data, self._ends = _read_lines(self._path)
-        self._starts = np.concatenate([[0], self._ends])[:-1]
+        self._starts = line_starts(self._ends)
         self._whole: list[dict[str, Any]] | None = None  # all rows as they are, where they had to be read one by one
-        steps = _steps(self._data, self._starts, self._ends)
-        if steps is None:
+        found = find_steps(self._data, self._ends)
+        if found is None:
             self._read_one_by_one()
         else:
-            self.steps = steps  # of each row
+            self.steps = found.steps  # of each row
 
     def column(self, name: str) -> Curve:
         """A metric over steps, where it is finite. A quote within a JSON string is escaped, so keys are found only where
@@ -156,7 +155,7 @@ class Rows:
         if self._whole is not None:
             return self._whole
         try:
-            return [decode_row(line) for line in _some_lines(self._data, self._ends)]
+            return [decode_row(line) for line in some_lines(self._data, self._ends, _MOST_LINES)]
         except (TypeError, ValueError):
             self._read_one_by_one()  # which names the line
             return self._whole or []
@@ -178,38 +177,10 @@ class Rows:
         self.steps = np.array([row["global_step"] for row in self._whole], dtype=np.float64)
 
 
-def _steps(data: bytes, starts: Array, ends: Array) -> Array | None:
-    """The step that every line begins with; None where one does not begin so, or does not end with its brace."""
-    if len(ends) == 0:
-        return np.empty(0)
-    if (ends - starts).min() <= len(_BEGIN) + _MOST_DIGITS:
-        return None  # too short to be looked at in this way
-    letters = np.frombuffer(data, np.uint8)
-    begins = letters[starts[:, None] + np.arange(len(_BEGIN))]
-    digits = letters[starts[:, None] + len(_BEGIN) + np.arange(_MOST_DIGITS)].astype(np.int64) - ord("0")
-    within = np.logical_and.accumulate((digits >= 0) & (digits <= 9), axis=1)
-    after = letters[starts + len(_BEGIN) + within.sum(axis=1)]
-    fits = (begins == np.frombuffer(_BEGIN, np.uint8)).all() and within[:, 0].all() and not within[:, -1].any()
-    if not (fits and np.isin(after, [ord(","), ord("}")]).all() and (letters[ends - 2] == ord("}")).all()):
-        return None
-    steps = np.zeros(len(starts))
-    for digit, counts in zip(digits.T, within.T, strict=True):
-        steps = np.where(counts, 10 * steps + digit, steps)
-    return steps
-
-
 def _read_lines(path: Path) -> tuple[bytes, Array]:
-    """The file's complete lines, and where each ends; a last line without its end was cut off by a kill."""
-    data = path.read_bytes() if path.exists() else b""
-    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
-    return data[: ends[-1] if len(ends) else 0], ends
-
-
-def _some_lines(data: bytes, ends: Array) -> list[bytes]:
-    """Evenly taken lines, the first and the last among them."""
-    chosen = np.unique(np.linspace(0, len(ends) - 1, min(len(ends), _MOST_LINES)).round().astype(int))
-    starts = np.concatenate([[0], ends])
-    return [data[starts[index] : ends[index]] for index in chosen]
+    """The file's complete lines, and where each ends."""
+    data = complete(path.read_bytes()) if path.exists() else b""
+    return data, line_ends(data)
 
 
 def _read_timing(run: Run) -> tuple[Curve, dict[str, Any]]:
@@ -218,7 +189,7 @@ def _read_timing(run: Run) -> tuple[Curve, dict[str, Any]]:
     if len(ends) == 0:
         return _NO_CURVE, {}
     try:
-        rows = [decode_row(line) for line in _some_lines(data, ends)]
+        rows = [decode_row(line) for line in some_lines(data, ends, _MOST_LINES)]
     except (TypeError, ValueError) as error:
         raise KeelError(f"{run.path / 'timing.jsonl'} is damaged: {error}") from None
     return curve(rows, "training_seconds"), rows[-1]

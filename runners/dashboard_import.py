@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import functools
 import json
@@ -12,8 +11,7 @@ from pathlib import Path
 
 from keel.envs.errors import KeelError
 from keel.runners.dashboard_database import Database, Imported
-from keel.runners.dashboard_read import Read, read_ahead, read_metrics
-from keel.runners.dashboard_rows import START, Place, created, flat_settings, media_rows, read_on
+from keel.runners.dashboard_rows import created, flat_settings, media_rows, metric_rows, read_on
 from keel.runners.run import Run
 
 FILES = ("metrics.jsonl", "media.jsonl", "config.json")
@@ -68,51 +66,43 @@ class Importer:
         wanted = {str(run.path.resolve()): run for run in runs}
         for folder in self._imported.keys() - wanted.keys():
             self._forget(folder)
-        looks = {folder: tuple(_look(run.path / name) for name in FILES) for folder, run in wanted.items()}
-        changed = {folder: run for folder, run in wanted.items() if self._seen.get(folder) != looks[folder]}
-        places = [(run, self._place(folder, run)) for folder, run in changed.items()]
-        for (folder, run), read in zip(changed.items(), read_ahead(places), strict=True):
+        for folder, run in wanted.items():
+            looks = tuple(_look(run.path / name) for name in FILES)
+            if self._seen.get(folder) == looks:
+                continue
             try:
-                self._import(folder, run, read, gain)
+                self._import(folder, run, gain)
             except (KeelError, OSError) as error:
                 _log.warning("the dashboard leaves out what is new of %s: %s", run.name, error)
-            self._seen[folder] = looks[folder]  # of before it was read: what came since is found the next time
+            self._seen[folder] = looks
         return gain
 
-    def _place(self, folder: str, run: Run) -> Place:
-        """Up to where the run's metrics were read."""
-        state = self._imported.get(folder)
-        with contextlib.suppress(OSError):  # gone meanwhile, which the import will say
-            if state is not None and state.created_unix_seconds == created(run):
-                return state.metrics
-        return START
-
-    def _import(self, folder: str, run: Run, read: Read, gain: Gain) -> None:
+    def _import(self, folder: str, run: Run, gain: Gain) -> None:
         run = Run.open(run.path)  # with the settings of now
         settings = json.dumps(flat_settings(run), separators=(",", ":"))
         state = self._imported.get(folder)
         if state is not None and state.created_unix_seconds != created(run):
             self._forget(folder)  # another run by the same name
-            state, read = None, functools.partial(read_metrics, run, START)
+            state = None
         if state is None:
             gain.runs.append(run.name)
         while True:
             state = state or Imported(self._next_number(), folder, created(run), settings)
-            metrics = read()
+            metrics = read_on(run.path / "metrics.jsonl", state.metrics)
             media = read_on(run.path / "media.jsonl", state.media)
             if metrics is None or media is None:  # resumed from a snapshot before what was read
                 self._forget(folder)
-                state, read = None, functools.partial(read_metrics, run, START)
+                state = None
                 continue
+            measured = metric_rows(run, metrics[0])
             films = media_rows(run, media[0], functools.partial(self._database.keep_file, state))
-            new = dataclasses.replace(state, settings=settings, metrics=metrics.place, media=media[1])
+            new = dataclasses.replace(state, settings=settings, metrics=metrics[1], media=media[1])
             if new == state and folder in self._imported:
                 return
-            self._database.write(new, run.name, settings.encode(), metrics.rows, films)
+            self._database.write(new, run.name, settings.encode(), measured, films)
             self._imported[folder] = state = new
-            gain.rows += len(metrics.rows.steps)
+            gain.rows += len(measured.steps)
             gain.videos += len(films.steps)
-            read = functools.partial(read_metrics, run, state.metrics)
 
     def _forget(self, folder: str) -> None:
         state = self._imported.pop(folder, None)

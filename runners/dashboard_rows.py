@@ -16,6 +16,7 @@ import numpy.typing as npt
 
 from keel.envs.errors import KeelError
 from keel.runners.files import flat
+from keel.runners.row_bytes import complete, find_steps, line_ends, some_lines, without_steps
 from keel.runners.run import Run
 
 CHUNK_BYTES = 16 << 20  # read at once: bounds the memory that a long run takes
@@ -42,29 +43,26 @@ class Place:
 START = Place()
 
 
-def read_on(path: Path, place: Place) -> tuple[list[bytes], Place] | None:
+def read_on(path: Path, place: Place) -> tuple[bytes, Place] | None:
     """The complete lines that follow a place, 16 MB of them at most, and the place behind them.
 
     None where what was read is not there any more: the run was resumed from a snapshot before it, or made anew.
     """
     if not path.exists():
-        return ([], place) if place.byte == 0 else None
+        return (b"", place) if place.byte == 0 else None
     with open(path, "rb") as file:
         file.seek(place.byte - len(place.line))
         if file.read(len(place.line)) != place.line:
             return None
-        lines = _complete(file.read(CHUNK_BYTES))
-    return (lines, Place(place.byte + sum(map(len, lines)), lines[-1])) if lines else ([], place)
+        data = complete(file.read(CHUNK_BYTES))
+    return (data, Place(place.byte + len(data), _last_line(data))) if data else (data, place)
 
 
-def _complete(data: bytes) -> list[bytes]:
-    lines = data.splitlines(keepends=True)
-    if lines and not lines[-1].endswith(b"\n"):
-        lines.pop()  # still being written, or torn by a kill
-    return lines
+def _last_line(data: bytes) -> bytes:
+    return data[data.rfind(b"\n", 0, -1) + 1 :]
 
 
-def metric_rows(run: Run, lines: list[bytes]) -> Rows:
+def metric_rows(run: Run, data: bytes) -> Rows:
     """The rows of these lines of metrics.jsonl; NaN and infinity are the same strings in both.
 
     Raises:
@@ -72,13 +70,26 @@ def metric_rows(run: Run, lines: list[bytes]) -> Rows:
     """
     import orjson
 
+    if not data:
+        return Rows([], [], [])
     with _damage_named(run.path / "metrics.jsonl"):
-        rows = orjson.loads(b"[" + b",".join(lines) + b"]")
-        steps = [int(row.pop("global_step")) for row in rows]
-    return Rows(_timestamps(run, steps), steps, list(map(orjson.dumps, rows)))
+        rows = orjson.loads(b"[" + data[:-1].replace(b"\n", b",") + b"]")
+        steps, metrics = _cut(data) or ([int(row.pop("global_step")) for row in rows], list(map(orjson.dumps, rows)))
+        if len(steps) != len(rows):
+            raise ValueError(f"{len(steps)} lines with {len(rows)} rows")
+    return Rows(_timestamps(run, steps), steps, metrics)
 
 
-def media_rows(run: Run, lines: list[bytes], keep: Callable[[Path, int], str]) -> Rows:
+def _cut(data: bytes) -> tuple[list[int], list[bytes]] | None:
+    """Steps, and the rows without them, where all rows look as they should: a third faster than to write them anew."""
+    ends = line_ends(data)
+    found = find_steps(data, ends)
+    if found is None or (metrics := without_steps(data, ends, found)) is None:
+        return None
+    return found.steps.astype(np.int64).tolist(), metrics
+
+
+def media_rows(run: Run, data: bytes, keep: Callable[[Path, int], str]) -> Rows:
     """The rows of these lines of media.jsonl; films that are gone, or lie outside the run's folder, are left out.
 
     Args:
@@ -88,7 +99,9 @@ def media_rows(run: Run, lines: list[bytes], keep: Callable[[Path, int], str]) -
         KeelError: a line that is no row.
     """
     with _damage_named(run.path / "media.jsonl"):
-        named = [(int(row["global_step"]), (run.path / row["video"]).resolve()) for row in map(json.loads, lines)]
+        named = [
+            (int(row["global_step"]), (run.path / row["video"]).resolve()) for row in map(json.loads, data.splitlines())
+        ]
     inside = run.path.resolve()
     films = [(step, path) for step, path in named if path.is_relative_to(inside) and path.is_file()]
     films = [(step, path) for step, path in films if path.suffix.lower() in KINDS]
@@ -133,8 +146,8 @@ def _timestamps(run: Run, steps: list[int]) -> list[str]:
         return []
     path = run.path / "timing.jsonl"
     with _damage_named(path):
-        lines = _complete(path.read_bytes()) if path.exists() else []
-        timing = list(map(orjson.loads, lines[:: 1 + len(lines) // TIMES] + lines[-1:]))
+        data = complete(path.read_bytes()) if path.exists() else b""
+        timing = list(map(orjson.loads, some_lines(data, line_ends(data), TIMES)))
         known = [0, *(row["global_step"] for row in timing)], [0.0, *(row["training_seconds"] for row in timing)]
     return _iso(created(run) + np.interp(steps, *known))
 

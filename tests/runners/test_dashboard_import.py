@@ -198,7 +198,22 @@ def test_new_settings_are_shown(database: Database, storage: Any) -> None:
     check_shown(storage, run)
 
 
-@pytest.mark.parametrize("line", [b"{torn\n", b"[1]\n", b'{"eval/return": 1}\n', b'{"global_step": "x"}\n', b"\xff\n"])
+@pytest.mark.parametrize("line", [b'{"loss/value": 2.0, "global_step": 9}', b'{"global_step": 123456789012345}'])
+def test_a_row_that_looks_otherwise_is_a_row(database: Database, storage: Any, line: bytes) -> None:
+    run = make_run()
+    with open(run.path / "metrics.jsonl", "ab") as file:
+        file.write(line + b"\n")
+    assert update(database).rows == 4
+    row = storage.get_logs("keel", "one")[-1]
+    assert (row["step"], row.get("loss/value")) == ((9, 2.0) if b"value" in line else (123456789012345, None))
+
+
+TWO = b'{"global_step": 10, "loss/value": 2.0}, {"global_step": 11, "loss/value": 2.0}\n'
+
+
+@pytest.mark.parametrize(
+    "line", [b"{torn\n", b"[1]\n", b'{"eval/return": 1}\n', b'{"global_step": "x"}\n', b"\xff\n", TWO]
+)
 def test_a_damaged_run_is_said_and_the_others_are_shown(
     database: Database, storage: Any, caplog: pytest.LogCaptureFixture, line: bytes
 ) -> None:
