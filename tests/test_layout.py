@@ -11,8 +11,6 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).resolve().parents[1]
 PARTS = ("networks", "envs", "agents", "runners")
 SOURCES = sorted(path for part in PARTS for path in (ROOT / part).rglob("*.py"))
@@ -67,10 +65,9 @@ def strangers(source: str, part: str) -> list[str]:
     return [name for name in names if not within(name, (f"keel.{part}", *MAY_IMPORT[part]))]
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_imports_go_one_way(path: Path) -> None:
-    part = path.relative_to(ROOT).parts[0]
-    assert strangers(path.read_text(), part) == [], f"{part} may import of keel: itself and {MAY_IMPORT[part]}"
+def test_imports_go_one_way() -> None:
+    found = {relative(path): strangers(path.read_text(), path.relative_to(ROOT).parts[0]) for path in SOURCES}
+    assert offenders(found) == {}, f"each part may import of keel: itself and {MAY_IMPORT}"
 
 
 def test_the_rule_sees_what_it_must() -> None:
@@ -81,28 +78,45 @@ def test_the_rule_sees_what_it_must() -> None:
     assert strangers("import keel", "envs") == ["keel"]
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=relative)
-def test_nobody_imports_the_bare_folders(path: Path) -> None:
+def test_nobody_imports_the_bare_folders() -> None:
     """`import agents` would load a second copy of a module, or another distribution's package."""
-    names = imported(ast.parse(path.read_text()), keel_package(path))
-    assert [name for name in names if within(name, PARTS)] == []
+    assert importers(PYTHON, PARTS) == {}
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "envs").rglob("*.py")), ids=relative)
-def test_worlds_know_no_torch(path: Path) -> None:
-    names = imported(ast.parse(path.read_text()), keel_package(path))
-    assert [name for name in names if within(name, ("torch",))] == []
+def test_worlds_know_no_torch() -> None:
+    assert importers(sorted((ROOT / "envs").rglob("*.py")), ("torch",)) == {}
 
 
-@pytest.mark.parametrize("path", PYTHON, ids=relative)
-def test_files_and_functions_stay_small(path: Path) -> None:
-    source = path.read_text()
-    assert len(source.splitlines()) <= MAX_FILE_LINES
+def importers(paths: list[Path], packages: tuple[str, ...]) -> dict[str, list[str]]:
+    """Which of the files import what of these packages."""
+    names = {relative(path): imported(ast.parse(path.read_text()), keel_package(path)) for path in paths}
+    return offenders({path: [name for name in found if within(name, packages)] for path, found in names.items()})
+
+
+def offenders(found: dict[str, list[str]]) -> dict[str, list[str]]:
+    """What was found, where anything was."""
+    return {path: things for path, things in found.items() if things}
+
+
+def test_files_and_functions_stay_small() -> None:
+    assert offenders({relative(path): too_large(path.read_text()) for path in PYTHON}) == {}
+
+
+def too_large(source: str) -> list[str]:
+    lines = len(source.splitlines())
     functions = [
         node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
     ]
     lengths = {node.name: (node.end_lineno or 0) - node.lineno + 1 for node in functions}
-    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+    found = [f"{lines} lines"] if lines > MAX_FILE_LINES else []
+    return found + [f"{name}: {length} lines" for name, length in lengths.items() if length > MAX_FUNCTION_LINES]
+
+
+def test_what_is_too_large_is_seen() -> None:
+    function = "def long():\n" + "    pass\n" * MAX_FUNCTION_LINES
+    assert too_large(function) == [f"long: {MAX_FUNCTION_LINES + 1} lines"]
+    assert too_large("pass\n" * (MAX_FILE_LINES + 1)) == [f"{MAX_FILE_LINES + 1} lines"]
+    assert too_large("pass\n" * MAX_FILE_LINES) == []
 
 
 def test_every_folder_of_modules_is_packaged() -> None:

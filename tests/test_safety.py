@@ -94,9 +94,9 @@ def _dotted(node: ast.expr, names: dict[str, str]) -> str:
     return names.get(node.id, node.id) if isinstance(node, ast.Name) else "?"
 
 
-@pytest.mark.parametrize("path", SOURCES, ids=relative)
-def test_the_package_runs_nothing_that_it_reads(path: Path) -> None:
-    assert list(dangers(path.read_text())) == []
+def test_the_package_runs_nothing_that_it_reads() -> None:
+    found = {relative(path): list(dangers(path.read_text())) for path in SOURCES}
+    assert {path: dangerous for path, dangerous in found.items() if dangerous} == {}
 
 
 @pytest.mark.parametrize(
