@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import Literal, TextIO
 
 from keel.agents.players import Player
 from keel.envs.errors import closest
@@ -32,7 +32,7 @@ def main(arguments: list[str]) -> int:
     options = _read(arguments)
     game = arena_game(options.players, options.game)
     check_match(game, options.games, options.seed, options.opening_moves)
-    players = make_players(options.players, game, options.seed)
+    players = make_players(options.players, game, options.seed, options.checkpoint)
     tournament = play_tournament(
         game,
         players,
@@ -67,6 +67,9 @@ def _read(arguments: list[str]) -> argparse.Namespace:
         help=f"moves by lot before the players begin, so that games differ (default: {OPENING_MOVES})",
     )
     parser.add_argument("--seed", type=int, default=0, help="where all chance comes from (default: 0)")
+    parser.add_argument(
+        "--checkpoint", choices=("best", "last"), default="best", help="which weights of the runs (default: best)"
+    )
     parser.add_argument("--output", type=Path, default=OUTPUT, help=f"the folder to write (default: {OUTPUT})")
     parser.add_argument("--json", action="store_true", help="print one JSON object alone on stdout")
     return parser.parse_args(arguments)
@@ -108,11 +111,16 @@ def run_game(run: Run) -> str:
     return str(run.config["env"]) if is_selfplay(run.config) else policy_game(run)
 
 
-def make_players(words: Sequence[str], game: Game, seed: int) -> list[Player]:
-    """The players of these names. Raises: ValueError: two of them are called alike; else as `make_player`."""
+def make_players(
+    words: Sequence[str], game: Game, seed: int, checkpoint: Literal["best", "last"] = "best"
+) -> list[Player]:
+    """The players of these names, the runs among them with the weights of that checkpoint.
+
+    Raises: ValueError: two of them are called alike; else as `make_player`.
+    """
     from keel.runners.players import make_player
 
-    players = [make_player(word, game, seed=derive_seed(seed, "player", word)) for word in words]
+    players = [make_player(word, game, seed=derive_seed(seed, "player", word), checkpoint=checkpoint) for word in words]
     names = [player.name for player in players]
     for name in names:
         if names.count(name) > 1:

@@ -124,6 +124,17 @@ def test_a_checkpoint_of_another_network_is_refused(trained: Run, tmp_path: Path
     assert main(["resume", str(copy)]) == 2
 
 
+def test_the_arena_takes_the_checkpoint_that_is_asked_for(trained: Run, tmp_path: Path) -> None:
+    """Without its best checkpoint the run can still be met, and only there by its last one."""
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.path, copy)
+    for weights in (copy / "checkpoints" / "best").glob("*.safetensors"):
+        weights.write_bytes(b"damaged")
+    arena = ["arena", str(copy), "random", "--games", "2", "--output", str(tmp_path / "arena")]
+    assert main(arena) == 2
+    assert main([*arena, "--checkpoint", "last"]) == 0
+
+
 def states_of(run: Run) -> dict[str, Any]:
     return checkpoint.load(checkpoint.latest(run.checkpoints)).state
 
