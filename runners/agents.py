@@ -22,7 +22,7 @@ from keel.runners import checkpoint
 from keel.runners.kinds import refuse_pretraining
 from keel.runners.pretrained import transfer_of
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import refuse_selfplay
+from keel.runners.selfplay.settings import refuse_selfplay
 from keel.runners.settings import Settings
 
 

@@ -99,8 +99,8 @@ def train_selfplay(
         KeyboardInterrupt: Ctrl-C, once the run is saved; how to go on is printed.
     """
     from keel.runners import train_alphazero
-    from keel.runners.selfplay_console import SelfPlayConsole
-    from keel.runners.selfplay_settings import default_settings as selfplay_settings
+    from keel.runners.selfplay.console import SelfPlayConsole
+    from keel.runners.selfplay.settings import default_settings as selfplay_settings
 
     defaults = selfplay_settings(game, backbone)
     chosen = dataclasses.replace(
@@ -130,7 +130,7 @@ def load_player(
     what it finds in states [N S] of the game."""
     from keel.envs.games.games import make_game
     from keel.runners.players import run_player
-    from keel.runners.selfplay_settings import SelfPlaySettings
+    from keel.runners.selfplay.settings import SelfPlaySettings
 
     found = run if isinstance(run, Run) else Run.open(run)
     game = make_game(SelfPlaySettings.from_run(found).game)

@@ -18,7 +18,7 @@ from keel.envs.seeding import derive_seed
 from keel.runners.match import OPENING_MOVES, Match, check_match
 from keel.runners.policy_player import policy_game
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import is_selfplay
+from keel.runners.selfplay.settings import is_selfplay
 from keel.runners.tournament import Progress, as_json, play_tournament
 
 GAMES_OF_A_PAIR = 40

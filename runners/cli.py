@@ -10,21 +10,21 @@ from keel.envs.errors import KeelError, closest
 
 COMMANDS = {
     "train": ("", "train an agent: keel train ppo --env CartPole-v1"),
-    "pretrain": ("pretrain:main", "learn images, texts or prices first: keel pretrain cnn --task digits"),
+    "pretrain": ("pretrain.command:main", "learn images, texts or prices first: keel pretrain cnn --task digits"),
     "resume": ("commands:resume", "continue stopped runs exactly where they were"),
     "evaluate": ("commands:evaluate", "greedy episodes on unseen seeds: mean, spread, extremes"),
     "watch": (
-        "watch_command:main",
+        "watch.command:main",
         "see agents act: a window, a film or text, several side by side, live while training",
     ),
-    "play": ("play:main", "play a board game against an agent, in a window"),
+    "play": ("play.command:main", "play a board game against an agent, in a window"),
     "arena": ("arena:main", "let players of a board game meet: who is how strong, with intervals"),
     "compare": (
-        "compare_command:main",
+        "compare.command:main",
         "runs side by side: curves with seed bands, statistics, cost, films, one HTML page",
     ),
-    "tune": ("tune:main", "find settings that learn faster: keel tune ppo --env CartPole-v1"),
-    "dashboard": ("dashboard:main", "all runs in the browser, live while they train"),
+    "tune": ("tune.command:main", "find settings that learn faster: keel tune ppo --env CartPole-v1"),
+    "dashboard": ("dashboard.command:main", "all runs in the browser, live while they train"),
     "sync": ("commands:sync", "send runs to Weights & Biases"),
     "envs": ("commands:envs", "the worlds that can be trained on"),
     "benchmark": ("benchmark:main", "measure speed and learning beside Stable-Baselines3"),

@@ -75,7 +75,7 @@ def resume(arguments: list[str]) -> int:
     from keel.runners.kinds import is_pretraining
 
     if is_pretraining(run.config):
-        from keel.runners.pretrain import resume_command
+        from keel.runners.pretrain.command import resume_command
 
         return resume_command(run, options.total_steps, as_json=options.json)
     if run.config.get("agent") == SELFPLAY_AGENT:

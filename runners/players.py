@@ -14,7 +14,7 @@ from keel.envs.games.opponents import OPPONENTS
 from keel.runners.agents import pick_device
 from keel.runners.policy_player import PolicyPlayer
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import SelfPlaySettings, is_selfplay, load_network
+from keel.runners.selfplay.settings import SelfPlaySettings, is_selfplay, load_network
 
 ROLLOUTS = "rollouts"
 PLAYERS = f"{', '.join(OPPONENTS)}, {ROLLOUTS}:SIMULATIONS, RUN or RUN:SIMULATIONS"

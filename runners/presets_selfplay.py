@@ -10,7 +10,7 @@ from keel.agents.search import SearchConfig
 from keel.agents.selfplay import SelfPlayConfig
 from keel.envs.games.game import Game
 from keel.networks.backbone import BackboneConfig, BoardConfig
-from keel.runners.selfplay_training import SelfPlayTraining
+from keel.runners.selfplay.training import SelfPlayTraining
 
 # Found at Connect Four. A smaller c_scale than the paper's 1 makes targets that follow noisy values less, of which a
 # network learns more; and few full searches leave time for more games.

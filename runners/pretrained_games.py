@@ -13,7 +13,7 @@ from pathlib import Path
 from keel.runners import checkpoint
 from keel.runners.files import write_json
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import SelfPlaySettings
+from keel.runners.selfplay.settings import SelfPlaySettings
 
 
 def pretrained_run(game: str) -> Run | None:

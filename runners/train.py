@@ -29,7 +29,7 @@ from keel.runners.run import Run
 from keel.runners.settings import Settings
 from keel.runners.settings_sb3 import NOT_RESUMABLE, SB3Config
 from keel.runners.trainer import Result, Trainer, fixed_settings
-from keel.runners.watch import record_episode
+from keel.runners.watch.episodes import record_episode
 
 FILM_SECONDS = 60.0  # the most that the film of a run shows
 # Kinds of worlds that have more to say of themselves on a run's page: (policy, run) -> parts of the page, words.

@@ -23,11 +23,11 @@ from keel.runners.agents import pick_device
 from keel.runners.completion import complete
 from keel.runners.players import check_opponent
 from keel.runners.run import Run
-from keel.runners.selfplay import Actors, make_actors
-from keel.runners.selfplay_console import SelfPlayConsole
-from keel.runners.selfplay_report import film, write_selfplay_report
-from keel.runners.selfplay_settings import AGENT, SelfPlaySettings, check_game, check_learning, read_options
-from keel.runners.selfplay_trainer import SelfPlayResult, SelfPlayTrainer, anchor_of, lasting_settings
+from keel.runners.selfplay.actors import Actors, make_actors
+from keel.runners.selfplay.console import SelfPlayConsole
+from keel.runners.selfplay.report import film, write_selfplay_report
+from keel.runners.selfplay.settings import AGENT, SelfPlaySettings, check_game, check_learning, read_options
+from keel.runners.selfplay.trainer import SelfPlayResult, SelfPlayTrainer, anchor_of, lasting_settings
 from keel.runners.train import check_unchanged, last_snapshot
 
 EXIT_CODES = {None: 0, 2: 130, 15: 143}  # by the signal that stopped it

@@ -24,8 +24,8 @@ from keel.runners.files import read_json
 from keel.runners.match import play_match
 from keel.runners.players import make_player, playing
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, load_network
-from keel.runners.selfplay_trainer import SelfPlayTrainer
+from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, load_network
+from keel.runners.selfplay.trainer import SelfPlayTrainer
 from keel.runners.train_alphazero import train
 
 if TYPE_CHECKING:

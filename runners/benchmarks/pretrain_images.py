@@ -23,9 +23,9 @@ from keel.networks.pretraining.image_data import load_images
 from keel.networks.pretraining.images import ImagesConfig, learner, preset
 from keel.runners.benchmark import markdown_table
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, short_number
-from keel.runners.pretrain import pretrain
-from keel.runners.pretrain_console import EpochConsole
-from keel.runners.pretrain_settings import default_settings
+from keel.runners.pretrain.command import pretrain
+from keel.runners.pretrain.console import EpochConsole
+from keel.runners.pretrain.settings import default_settings
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure as MatplotlibFigure

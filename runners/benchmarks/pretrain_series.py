@@ -22,7 +22,7 @@ from keel.networks.pretraining.series import SeriesConfig, Windows
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.intervals import Line, interval_figure
 from keel.runners.benchmarks.pretraining import chance_of, fit
-from keel.runners.pretrain_series import MEASURES, NOTE, shown
+from keel.runners.pretrain.series import MEASURES, NOTE, shown
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

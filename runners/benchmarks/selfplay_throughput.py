@@ -22,8 +22,8 @@ from keel.envs.protocol import Array
 from keel.networks.backbone import BackboneConfig, BoardConfig
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners.benchmark import markdown_table
-from keel.runners.selfplay import ThreadActors
-from keel.runners.selfplay_settings import default_settings
+from keel.runners.selfplay.actors import ThreadActors
+from keel.runners.selfplay.settings import default_settings
 
 GAME, SIMULATIONS, GAMES, TREE_GAMES = "connect_four", 32, 64, 256
 WORK = (

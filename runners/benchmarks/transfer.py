@@ -81,8 +81,9 @@ def run(
 
 def pretrain_backbone(folder: Path) -> float:
     """Pre-train the preset's backbone; returns its accuracy on held-out pictures."""
-    from keel.runners import pretrain, pretrain_settings
-    from keel.runners.pretrain_console import EpochConsole
+    from keel.runners.pretrain import command as pretrain
+    from keel.runners.pretrain import settings as pretrain_settings
+    from keel.runners.pretrain.console import EpochConsole
 
     backbone = default_settings("ppo", CASES[0].env, None, {}).backbone
     settings = dataclasses.replace(pretrain_settings.default_settings("cnn", TASK), backbone=backbone)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from keel.runners.benchmark import markdown_table
-from keel.runners.tune import make_plan, run_study
-from keel.runners.tune_console import shown_setting, shown_value
+from keel.runners.tune.command import make_plan, run_study
+from keel.runners.tune.console import shown_setting, shown_value
 
 
 def run(

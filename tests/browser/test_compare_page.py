@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from keel.runners.compare import compare_runs
+from keel.runners.compare.comparison import compare_runs
 from keel.runners.run import Run
 
 from .chromium import Chromium

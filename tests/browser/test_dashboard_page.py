@@ -20,7 +20,11 @@ from .conftest import train_for_show
 
 pytestmark = pytest.mark.browser
 
-COMMAND = [sys.executable, "-c", "import sys; from keel.runners.dashboard import main; sys.exit(main(sys.argv[1:]))"]
+COMMAND = [
+    sys.executable,
+    "-c",
+    "import sys; from keel.runners.dashboard.command import main; sys.exit(main(sys.argv[1:]))",
+]
 CURVES = "document.querySelectorAll('.plot-container[data-metric=\"{}\"] :is(canvas, svg)').length > 0"
 
 

@@ -41,7 +41,7 @@ def test_an_error_of_the_file_system_is_one_message(
     def fail(arguments: list[str]) -> int:
         raise error(1, "cannot be written", arguments[0])
 
-    monkeypatch.setattr("keel.runners.compare_command.main", fail)
+    monkeypatch.setattr("keel.runners.compare.command.main", fail)
     assert said(keel("compare", "some/folder")) == "keel: [Errno 1] cannot be written: 'some/folder'\n"
 
 

@@ -22,7 +22,7 @@ from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners import checkpoint, opponents
 from keel.runners.players import make_player
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import AGENT, default_settings
+from keel.runners.selfplay.settings import AGENT, default_settings
 
 X_WINS_AT_2 = np.array([1, 1, 0, -1, -1, 0, 0, 0, 0], np.int8)
 

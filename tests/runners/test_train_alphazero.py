@@ -24,8 +24,8 @@ from keel.runners import checkpoint
 from keel.runners.cli import main
 from keel.runners.players import make_player
 from keel.runners.run import Run
-from keel.runners.selfplay_settings import SelfPlaySettings, default_settings, read_options
-from keel.runners.selfplay_trainer import anchor_of
+from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, read_options
+from keel.runners.selfplay.trainer import anchor_of
 
 SMALL = shlex.split(
     "--game tic_tac_toe --iterations 6 --evaluations 2 --evaluate-games 4 --opponents random rollouts:5 "

@@ -1,0 +1,1 @@
+"""Every run in the browser: `keel dashboard`."""

@@ -1,0 +1,1 @@
+"""Seeing agents act: `keel watch`."""
