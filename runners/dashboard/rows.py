@@ -20,7 +20,7 @@ from keel.runners.row_bytes import complete, find_steps, line_ends, some_lines, 
 from keel.runners.run import Run
 
 CHUNK_BYTES = 16 << 20  # read at once: bounds the memory that a long run takes
-TIMES = 1000  # of a run that are read; the rest is interpolated
+TIMES = 200  # of a run that are read; the rest is interpolated
 KINDS = {".mp4": "trackio.video", ".gif": "trackio.image"}
 
 
@@ -138,7 +138,7 @@ def created(run: Run) -> float:
 def _timestamps(run: Run, steps: list[int]) -> list[str]:
     """The times of rows: when the run was made, and the seconds of training until their steps (timing.jsonl).
 
-    Of a long run a thousand of those seconds are read, and between them training counts as equally fast.
+    Of a long run two hundred of those seconds are read, and between them training counts as equally fast.
     """
     import orjson
 
