@@ -44,11 +44,12 @@ def find_steps(data: bytes, ends: Array) -> Steps | None:
     if (ends - starts).min() <= len(_BEGIN) + _MOST_DIGITS:
         return None  # too short to be looked at in this way
     letters = np.frombuffer(data, np.uint8)
-    begins = letters[starts[:, None] + np.arange(len(_BEGIN))]
-    digits = letters[starts[:, None] + len(_BEGIN) + np.arange(_MOST_DIGITS)].astype(np.int64) - ord("0")
-    within = np.logical_and.accumulate((digits >= 0) & (digits <= 9), axis=1)
+    begins = np.lib.stride_tricks.sliding_window_view(letters, len(_BEGIN) + _MOST_DIGITS)[starts]
+    digits = begins[:, len(_BEGIN) :] - np.uint8(ord("0"))  # what stands before 0 becomes large
+    within = np.logical_and.accumulate(digits <= 9, axis=1)
     behind = starts + len(_BEGIN) + within.sum(axis=1)
-    fits = (begins == np.frombuffer(_BEGIN, np.uint8)).all() and within[:, 0].all() and not within[:, -1].any()
+    fits = (begins[:, : len(_BEGIN)] == np.frombuffer(_BEGIN, np.uint8)).all()
+    fits = fits and within[:, 0].all() and not within[:, -1].any()
     if not (fits and np.isin(letters[behind], [ord(","), ord("}")]).all() and (letters[ends - 2] == ord("}")).all()):
         return None
     steps = np.zeros(len(starts))
