@@ -63,4 +63,4 @@ def _stop_with_parent() -> None:
 if __name__ == "__main__":
     from keel.runners.cli import run
 
-    sys.exit(run("tune_trial:main", sys.argv[1:]))
+    sys.exit(run("tune.trial:main", sys.argv[1:]))
