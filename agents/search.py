@@ -26,6 +26,7 @@ from keel.agents.tree import (
     make_tree,
     plant,
     scatter_noise,
+    worth_playing,
 )
 from keel.agents.tree_rules import C_BASE, C_INIT, C_SCALE, C_VISIT, CONSTANTS, halving_visits
 from keel.envs.games.game import Game
@@ -62,8 +63,9 @@ class SearchConfig:
     noise_share: float = 0.25
     """puct: share of the noise in the priors at the root, where noise is given."""
     prove: bool = True
-    """Carry up what is certain: a position is won where a move wins, and known where all of its moves are known (Winands
-    et al. 2008). Moves that are known to lose are not looked at again, nor played where there is another."""
+    """Carry up what is certain: a position is won where a move wins, and known where all its moves are known (Winands
+    et al. 2008). Moves that are known to lose are not looked at again (but where `inside` is gumbel), nor played where
+    there is another."""
 
     def __post_init__(self) -> None:
         at_least(1, simulations=self.simulations, considered=self.considered)
@@ -80,12 +82,10 @@ class Found(NamedTuple):
 
     action: Array  # [B] int32, the best by the rule
     visits: Array  # [B A] int32
-    policy: (
-        Array  # [B A] float32, what the network shall learn: the improved policy (gumbel), shares of visits (puct); 0
-    )
-    # for moves that are known not to be the best
-    value: Array  # [B] float32, of the root, for the player who is to move: the mean of all that was seen, less what is
-    # known to lose; or what is known
+    # What the network shall learn: the improved policy (gumbel), shares of visits (puct); 0 for what is known to be worse.
+    policy: Array  # [B A] float32
+    # Of the root, for the player who is to move: what is known, else the mean of what was seen, without what is lost.
+    value: Array  # [B] float32
     action_value: Array  # [B A] float32, the mean below each action, nan where nothing was visited
     known: Array  # [B] bool, whether the root's value was proven; then the action is one that reaches it
     network_value: Array  # [B] float32, what the network thought without looking ahead
@@ -171,13 +171,15 @@ class Search:
     def variation(self, row: int, action: int) -> list[int]:
         """Of the last run's tree `row`: `action` at its root, and on from there the best moves."""
         tree, node, moves = self._tree, ROOT, []
+        good = np.zeros(self.game.most_legal, bool)
         edge = int(np.flatnonzero(tree.action[row, ROOT, : tree.edges[row, ROOT]] == action)[0])
         while tree.visits[row, node, edge] > 0:
             moves.append(int(tree.action[row, node, edge]))
             node = int(tree.child[row, node, edge])
             if tree.edges[row, node] == 0:
                 break
-            edge = best_edge(tree, row, node, self.config.prove)
+            worth_playing(tree, row, node, self.config.prove, good)
+            edge = best_edge(tree, row, node, good)
         return moves
 
     def _grow(self, tree: Tree, growing: int, leaf: Array, evaluate: Evaluate) -> None:

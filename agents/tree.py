@@ -101,9 +101,14 @@ def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) 
 
 @kernel
 def is_lost(tree: Tree, row: int, node: int, edge: int) -> bool:
-    """Whether it is known, by proof, that a move loses: `carry_up` has taken its prior away."""
+    """Whether it is known, and to be minded, that a move loses: then `carry_up` has taken its prior away."""
     child = tree.child[row, node, edge]
-    return tree.prior[row, node, edge] == 0.0 and child != NOTHING and tree.known[row, child]
+    return (
+        tree.prior[row, node, edge] == 0.0
+        and child != NOTHING
+        and tree.known[row, child]
+        and -tree.value[row, child] == LOST
+    )
 
 
 @kernel
@@ -242,10 +247,9 @@ def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise:
 
 
 @kernel
-def best_edge(tree: Tree, row: int, node: int, prove: bool) -> int:
-    """The edge of the most visits, and of those the likeliest one, among those that can be the best."""
-    best, good = NOTHING, np.zeros(tree.action.shape[2], np.bool_)
-    worth_playing(tree, row, node, prove, good)
+def best_edge(tree: Tree, row: int, node: int, good: Array) -> int:
+    """The edge of the most visits, and of those the likeliest one, among the `good` [L]."""
+    best = NOTHING
     for edge in range(tree.edges[row, node]):
         if not good[edge]:
             continue
@@ -271,7 +275,7 @@ def conclude(
         kept = good[:count]
         value[row] = own if known[row] else (own + (total * kept).sum()) / (1 + (tried * kept).sum())
         if rule == PUCT:
-            best = best_edge(tree, row, ROOT, prove)
+            best = best_edge(tree, row, ROOT, good)
             improved[:count] = tried * kept
             if not improved[:count].any():  # whatever was tried is lost
                 improved[:count] = np.exp(np.where(kept, logit - logit[kept].max(), -np.inf))
