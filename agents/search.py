@@ -82,7 +82,7 @@ class Found(NamedTuple):
 
     action: Array  # [B] int32, the best by the rule
     visits: Array  # [B A] int32
-    # What the network shall learn: the improved policy (gumbel), shares of visits (puct); 0 for what is known to be worse.
+    # What the network shall learn: the improved policy (gumbel), shares of visits (puct); 0 for what is surely worse.
     policy: Array  # [B A] float32
     # Of the root, for the player who is to move: what is known, else the mean of what was seen, without what is lost.
     value: Array  # [B] float32
