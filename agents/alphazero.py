@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -76,6 +77,12 @@ def entropy(target: Tensor, taught: Tensor) -> Tensor:
     return -(torch.xlogy(target, target).sum(dim=1) * taught).sum() / taught.sum().clamp(min=1)
 
 
+def make_network(game: Game, backbone: BackboneConfig) -> PolicyValueNetwork:
+    """A fresh network for a game, its weights drawn from torch's generator. Raises: ValueError, as the network does."""
+    planes = (game.planes, game.height, game.width)
+    return PolicyValueNetwork(planes, game.actions, backbone, game.piece_moves)
+
+
 class AlphaZero:
     """The half of the agent that learns; the one that plays is `SelfPlay`, with this one's network."""
 
@@ -86,8 +93,7 @@ class AlphaZero:
         self.seed, self.device = seed, device
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "network"))
-            planes = (game.planes, game.height, game.width)
-            self.network = PolicyValueNetwork(planes, game.actions, backbone).to(device)
+            self.network = make_network(game, backbone).to(device)
         self.optimiser = FlatAdam(self.network, config.learning_rate, config.max_gradient_norm, config.adam_epsilon)
         self.window = Window(game, config.window)
         self.iteration = self.updates = self.games = self.moves = self.checked = self.mistaken = 0
@@ -105,7 +111,9 @@ class AlphaZero:
         if self.checked:
             metrics["selfplay/given_up_mistaken"] = self.mistaken / self.checked
         if ended := sum(part.games for part in played):
-            metrics["selfplay/game_length"] = sum(len(part.positions.value) for part in played) / ended
+            outcomes = np.concatenate([part.positions.outcome for part in played])
+            metrics["selfplay/game_length"] = len(outcomes) / ended
+            metrics["selfplay/drawn"] = float((outcomes == 0.0).mean())
         return metrics
 
     def learn(self, progress: float) -> Metrics:

@@ -37,9 +37,12 @@ class BoardResNet(nn.Module):
         x = planes.to(self.project.weight.dtype, memory_format=torch.contiguous_format)
         return torch.relu(self.blocks(torch.relu(self.stem(x / 255.0 if planes.dtype == torch.uint8 else x))))
 
+    def summary(self, feature_map: Tensor) -> Tensor:
+        """[N channels H W] -> [N features]."""
+        return torch.relu(self.project(torch.relu(self.squeeze(feature_map)).flatten(1)))
+
     def forward(self, observation: Tensor, state: Memory, is_first: Tensor) -> tuple[Tensor, Memory]:
-        squeezed = torch.relu(self.squeeze(self.feature_map(observation.flatten(0, 1))))
-        features = torch.relu(self.project(squeezed.flatten(1)))
+        features = self.summary(self.feature_map(observation.flatten(0, 1)))
         return features.unflatten(0, observation.shape[:2]), state
 
 

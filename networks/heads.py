@@ -44,6 +44,21 @@ class ValueHead(nn.Module):
         return self.linear(features).squeeze(-1)
 
 
+class PieceMoves(nn.Module):
+    """A map of a board [N channels H W] to a number for each of the `moves` of each cell [N H*W*moves], cell by cell.
+
+    Source: Silver et al. 2018, AlphaZero, supplement: one more 3x3 convolution, and one to as many planes as moves.
+    """
+
+    def __init__(self, channels: int, moves: int) -> None:
+        super().__init__()
+        self.hidden = orthogonal(nn.Conv2d(channels, channels, 3, padding=1))
+        self.moves = orthogonal(nn.Conv2d(channels, moves, 1), POLICY_GAIN)
+
+    def forward(self, feature_map: Tensor) -> Tensor:
+        return self.moves(torch.relu(self.hidden(feature_map))).permute(0, 2, 3, 1).flatten(1)
+
+
 class NoisyLinear(nn.Module):
     """A linear layer whose weights tremble by a spread that is learnt.
 

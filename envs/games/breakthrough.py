@@ -75,6 +75,7 @@ class Breakthrough:
     """
 
     planes = 2
+    piece_moves = 3
     compiled = True
 
     def __init__(self, name: str, size: int) -> None:

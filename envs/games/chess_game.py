@@ -15,6 +15,7 @@ from keel.envs.games.chess_boards import (
     store_rights,
 )
 from keel.envs.games.chess_moves import ACTIONS, MIRROR, MOVES
+from keel.envs.games.chess_moves import PLANES as PLANES_OF_MOVES
 from keel.envs.games.chess_rows import FIFTY_MOVES, MOST_MOVES, PLANES, STATE_SIZE, fill_planes, grow, rows_of
 from keel.envs.protocol import Array
 
@@ -50,6 +51,7 @@ class ChessGame:
     height = width = 8
     planes = PLANES
     actions = ACTIONS
+    piece_moves = PLANES_OF_MOVES
     most_legal = 218  # https://www.chessprogramming.org/Chess_Position, the most that is known
     most_moves = MOST_MOVES
     state_size = STATE_SIZE

@@ -20,6 +20,9 @@ class Game(Protocol):
     width: int  # W
     planes: int  # C, of what a network sees
     actions: int  # A
+    # k where action k * cell + i is the i-th way to move the piece on that cell, cells row by row as the planes have
+    # them, so that a network may have one policy for all cells; 0 where moves are not made by pieces.
+    piece_moves: int
     most_legal: int  # L, of the actions of any state
     most_moves: int  # no game is longer
     state_size: int  # S

@@ -90,6 +90,7 @@ class Hex:
     """
 
     planes = 2
+    piece_moves = 0
     compiled = True
 
     def __init__(self, name: str, size: int) -> None:

@@ -80,6 +80,7 @@ class LineGame:
     """
 
     planes = 2
+    piece_moves = 0
     compiled = True
 
     def __init__(self, name: str, height: int, width: int, length: int, gravity: bool = False) -> None:

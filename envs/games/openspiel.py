@@ -62,6 +62,7 @@ class OpenSpielGame:
     """
 
     compiled = False
+    piece_moves = 0
 
     def __init__(self, name: str, spec: str, kept_states: int = KEPT_STATES) -> None:
         """Args: name: what Keel calls the game. spec: as OpenSpiel takes it, "go(board_size=9,komi=7.5)"."""

@@ -149,6 +149,7 @@ class Othello:
     """
 
     planes = 2
+    piece_moves = 0
     compiled = True
 
     def __init__(self, name: str, size: int) -> None:

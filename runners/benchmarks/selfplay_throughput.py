@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from keel.agents.alphazero import AlphaZero
+from keel.agents.alphazero import AlphaZero, make_network
 from keel.agents.evaluators import OnnxEvaluator
 from keel.agents.search import Evaluate, Search, SearchConfig
 from keel.agents.selfplay import SelfPlay, SelfPlayConfig
@@ -94,7 +94,7 @@ def tree_alone(rule: Any, seconds: float) -> float:
 
 def network_of(game: Game, config: BackboneConfig) -> PolicyValueNetwork:
     torch.manual_seed(0)
-    return PolicyValueNetwork((game.planes, game.height, game.width), game.actions, config)
+    return make_network(game, config)
 
 
 def together(measure: Callable[..., dict[str, float]], game: Game, evaluate: Evaluate, count: int) -> Any:

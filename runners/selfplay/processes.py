@@ -18,7 +18,7 @@ import safetensors.numpy
 import torch
 from torch import nn
 
-from keel.agents.alphazero import AlphaZeroConfig
+from keel.agents.alphazero import AlphaZeroConfig, make_network
 from keel.agents.evaluation_cache import CachedEvaluator
 from keel.agents.evaluators import network_evaluator
 from keel.agents.positions import Positions
@@ -28,7 +28,6 @@ from keel.envs.games.game import Game
 from keel.envs.games.games import make_game
 from keel.envs.protocol import Array, State
 from keel.networks.backbone import BackboneConfig
-from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners.selfplay.actors import make_selfplay, play_moves
 
 MAX_RESTARTS = 3  # of one actor in a row, without one answer in between
@@ -165,8 +164,7 @@ class Actor:
         self.recipe, self.device = recipe, torch.device(recipe.device)
         self.game = make_game(recipe.game)
         self.selfplay = make_selfplay(self.game, recipe.config, recipe.seed, recipe.actor)
-        planes = (self.game.planes, self.game.height, self.game.width)
-        self.network = PolicyValueNetwork(planes, self.game.actions, recipe.backbone).to(self.device)
+        self.network = make_network(self.game, recipe.backbone).to(self.device)
         self.evaluate = network_evaluator(self.game, self.network, self.device)
         self.cached = CachedEvaluator(self.game, self.evaluate)
 

@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal
 import torch
 import tyro
 
-from keel.agents.alphazero import AlphaZeroConfig
+from keel.agents.alphazero import AlphaZeroConfig, make_network
 from keel.agents.checks import at_least
 from keel.envs.games.game import Game
 from keel.envs.games.games import GAMES, OPENSPIEL, OPTIONAL_GAMES, make_game
@@ -101,7 +101,7 @@ def load_network(
     saved = checkpoint.load(checkpoint.resolve(run.path, which), agent=AGENT)
     weights = saved.state["network"] if "network" in saved.state else saved.state["learner"]["network"]
     with torch.random.fork_rng(devices=[]):
-        network = PolicyValueNetwork((game.planes, game.height, game.width), game.actions, settings.backbone)
+        network = make_network(game, settings.backbone)
     checkpoint.check_shapes({"network": dict(network.state_dict())}, {"network": weights})
     network.load_state_dict(weights)
     return network.to(device).eval()

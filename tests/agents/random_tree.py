@@ -10,6 +10,7 @@ class RandomTree:
 
     height, width, planes, state_size = 1, 4, 1, 4
     compiled = False
+    piece_moves = 0
 
     def __init__(self, seed: int, actions: int = 3, depth: int = 4, all_legal: bool = False) -> None:
         self.actions = self.most_legal = actions

@@ -13,8 +13,9 @@ import torch
 from keel.agents.agent import Metrics
 from keel.agents.alphazero import AlphaZero, AlphaZeroConfig, entropy, policy_loss
 from keel.agents.evaluators import TorchEvaluator
+from keel.agents.positions import room
 from keel.agents.search import Search, SearchConfig
-from keel.agents.selfplay import SelfPlay, SelfPlayConfig
+from keel.agents.selfplay import Played, SelfPlay, SelfPlayConfig
 from keel.envs.games.games import make_game
 from keel.networks.backbone import BoardConfig, LSTMConfig
 from keel.networks.policy_value import PolicyValueNetwork
@@ -53,6 +54,17 @@ def test_the_policys_loss_is_cross_entropy_over_legal_moves() -> None:
     assert policy_loss(logits, target, legal, taught).item() == pytest.approx(expected)
     assert entropy(target, taught).item() == pytest.approx(math.log(2.0))
     assert policy_loss(logits, target, legal, torch.tensor([False, False])).item() == 0.0
+
+
+def test_what_is_said_of_games() -> None:
+    """A game won after three positions and one drawn after two: 2.5 positions a game, two of five of a drawn one."""
+    learner = Pair().learner
+    positions = room(learner.game, 5)
+    positions.outcome[:] = 1.0, -1.0, 1.0, 0.0, 0.0
+    metrics = learner.take([Played(positions, games=2, moves=5, checked=0, mistaken=0)])
+    assert metrics["selfplay/game_length"] == 2.5
+    assert metrics["selfplay/drawn"] == pytest.approx(0.4)
+    assert "selfplay/drawn" not in learner.take([])
 
 
 @pytest.mark.parametrize("rule", ["gumbel", "puct"])

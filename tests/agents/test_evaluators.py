@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from keel.agents.alphazero import make_network
 from keel.agents.evaluators import OnnxEvaluator, RolloutEvaluator, TorchEvaluator, network_evaluator
 from keel.envs.games.games import make_game
 from keel.envs.games.opponents import play
@@ -34,7 +35,7 @@ def random_states(name: str, count: int, moves: int) -> np.ndarray:
 def network_of(name: str, config: BackboneConfig, seed: int = 0) -> PolicyValueNetwork:
     game = make_game(name)
     torch.manual_seed(seed)
-    network = PolicyValueNetwork((game.planes, game.height, game.width), game.actions, config)
+    network = make_network(game, config)
     for parameter in network.parameters():
         parameter.data += 0.05 * torch.randn_like(parameter)
     return network

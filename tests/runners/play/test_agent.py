@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 import torch
 
+from keel.agents.alphazero import make_network
 from keel.envs.games.games import make_game
 from keel.envs.protocol import Array
-from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners import checkpoint
 from keel.runners.play.agent import ROLLOUT_LEVELS, Agent, Level, Thinker, Thought, paced, rollout_agent, run_agent
 from keel.runners.play.table import Sitting
@@ -150,7 +150,7 @@ def tic_tac_toe_run(tmp_path: Path) -> Run:
     """A network that has learnt nothing."""
     settings, game = default_settings("tic_tac_toe"), make_game("tic_tac_toe")
     torch.manual_seed(0)
-    network = PolicyValueNetwork((game.planes, game.height, game.width), game.actions, settings.backbone)
+    network = make_network(game, settings.backbone)
     run = Run.create("tic_tac_toe", "alphazero", 0, settings.to_json(), run_dir=tmp_path / "run")
     state: Any = {"network": dict(network.state_dict())}
     checkpoint.save(run.checkpoints, "best", state, about={"agent": "alphazero", "global_step": 1})

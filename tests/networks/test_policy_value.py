@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+import torch
+
+from keel.agents.alphazero import make_network
+from keel.agents.evaluators import OnnxEvaluator, TorchEvaluator
+from keel.envs.games.games import make_game
+from keel.networks.backbone import BoardConfig, CNNConfig
+from keel.networks.heads import PieceMoves
+from keel.networks.policy_value import PolicyValueNetwork
+
+pytest.importorskip("chess")
+SMALL = BoardConfig(blocks=1, channels=4, features=8)
+
+
+def test_the_move_of_a_piece_is_the_number_of_its_cell() -> None:
+    """By hand: with weights that copy channel c of the map to move c, logit moves * cell + c is the map's [c, cell]."""
+    head = PieceMoves(3, 3)
+    for convolution in (head.hidden, head.moves):
+        convolution.weight.data.zero_()
+        convolution.bias.data.zero_()  # pyright: ignore[reportOptionalMemberAccess]
+        middle = convolution.kernel_size[0] // 2
+        for channel in range(3):
+            convolution.weight.data[channel, channel, middle, middle] = 1.0
+    feature_map = torch.rand(2, 3, 4, 5)
+    logits = head(feature_map)
+    for row in range(4):
+        for column in range(5):
+            for move in range(3):
+                assert logits[1, 3 * (5 * row + column) + move] == feature_map[1, move, row, column]
+
+
+@pytest.mark.parametrize("name", ["chess", "breakthrough"])
+def test_moving_the_board_moves_the_policy(name: str) -> None:
+    """Away from the edges a map that is shifted by a cell has the logits of the cells beside."""
+    game = make_game(name)
+    head = make_network(game, SMALL).policy
+    assert isinstance(head, PieceMoves)
+    feature_map = torch.zeros(1, 4, game.height, game.width)
+    feature_map[:, :, 3:5, 3:5] = torch.randn(4, 2, 2)
+    shape = (game.height, game.width, game.piece_moves)
+    logits, shifted = (head(part).reshape(shape) for part in (feature_map, feature_map.roll((1, -1), (2, 3))))
+    torch.testing.assert_close(shifted[2:7, 1:6], logits[1:6, 2:7])
+    assert logits.std() > 0
+
+
+def test_the_moves_of_a_piece_are_those_of_the_rules() -> None:
+    """In the start position the moves of the pieces on the second row belong to its cells, of the knights to theirs."""
+    for name, cells in (("chess", {57, 62, *range(48, 56)}), ("breakthrough", set(range(48, 56)))):
+        game = make_game(name)
+        legal = np.flatnonzero(game.legal(game.start()[None])[0])
+        assert set((legal // game.piece_moves).tolist()) == cells
+
+
+@pytest.mark.parametrize("config", [SMALL, CNNConfig(variant="small", channels=(8,))], ids=lambda c: c.kind)
+def test_chess_by_onnx_runtime_and_by_torch(config: BoardConfig | CNNConfig) -> None:
+    game = make_game("chess")
+    torch.manual_seed(0)
+    network = make_network(game, config)
+    assert isinstance(network.policy, PieceMoves) == isinstance(config, BoardConfig)
+    for parameter in network.parameters():
+        parameter.data += 0.05 * torch.randn_like(parameter)
+    states = game.start()[None].repeat(3, axis=0)
+    onnx, torchs = OnnxEvaluator(game, network)(states), TorchEvaluator(game, network, torch.device("cpu"))(states)
+    assert onnx[0].shape == (3, game.actions)
+    for ours, theirs in zip(onnx, torchs, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_gradients_reach_all_weights_on_any_device() -> None:
+    network = PolicyValueNetwork((2, 8, 8), 192, SMALL, piece_moves=3).to("meta")
+    logits, value = network(torch.zeros(4, 2, 8, 8, device="meta"))
+    (logits.sum() + value.sum()).backward()
+    assert (logits.shape, value.shape) == ((4, 192), (4,))
+    assert all(parameter.grad is not None for parameter in network.parameters())
