@@ -46,10 +46,19 @@ PRESETS = {
         hyperparameters=replace(COMMON, selfplay=replace(COMMON.selfplay, random_moves=16)),
     ),
     "othello_6x6": SelfPlayPreset(training=SelfPlayTraining(minutes=5.0)),
+    # Its rules are Python, and who knows nothing draws nearly always: small searches and a small network for many games,
+    # which begin after moves by lot that leave one player more than the other, as there is something to learn of these.
     "chess": SelfPlayPreset(
         training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
-        hyperparameters=replace(COMMON, selfplay=replace(COMMON.selfplay, games=32, drawn_moves=30), window=100_000),
-        backbone=BoardConfig(blocks=4, channels=64, features=256),
+        hyperparameters=replace(
+            COMMON,
+            search=replace(COMMON.search, simulations=24),
+            selfplay=replace(
+                COMMON.selfplay, games=32, random_share=0.8, random_moves=80, fast_simulations=8, drawn_moves=30
+            ),
+            window=150_000,
+        ),
+        backbone=BoardConfig(blocks=3, channels=32, features=128),
     ),
 }
 
