@@ -100,18 +100,6 @@ def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) 
 
 
 @kernel
-def is_lost(tree: Tree, row: int, node: int, edge: int) -> bool:
-    """Whether it is known, and to be minded, that a move loses: then `carry_up` has taken its prior away."""
-    child = tree.child[row, node, edge]
-    return (
-        tree.prior[row, node, edge] == 0.0
-        and child != NOTHING
-        and tree.known[row, child]
-        and -tree.value[row, child] == LOST
-    )
-
-
-@kernel
 def descend(
     tree: Tree, rule: int, inside: int, constants: Array, considered: Array, noise: Array, rows: Array, leaf: Array,
     before: Array, moves: Array,
@@ -133,16 +121,21 @@ def descend(
         while not tree.known[row, node]:
             count = tree.edges[row, node]
             visits, total, value = tree.visits[row, node, :count], tree.total[row, node, :count], tree.value[row, node]
-            if (rule if node == ROOT else inside) == PUCT:
-                edge = puct_edge(tree.prior[row, node, :count], visits, total, value, constants)
-            elif node == ROOT:
-                logit = tree.logit[row, node, :count]
-                edge = halving_edge(logit, visits, total, constants, considered[row], noise[row])
-                if edge == NOTHING or is_lost(tree, row, node, edge):  # then there are visits to spare
-                    edge = puct_edge(tree.prior[row, node, :count], visits, total, value, constants)
-            else:
-                logit, prior = tree.logit[row, node, :count], tree.prior[row, node, :count]
-                edge = gumbel_edge(logit, prior, visits, total, value, constants)
+            prior, edge = tree.prior[row, node, :count], NOTHING
+            if node == ROOT and rule == GUMBEL:
+                edge = halving_edge(
+                    tree.logit[row, node, :count], visits, total, constants, considered[row], noise[row]
+                )
+                # Of what is known to lose `carry_up` has taken the prior away. Asked here, as a function that is given the
+                # tree would cost a count of references for each of its arrays.
+                if edge != NOTHING and prior[edge] == 0.0:
+                    child = tree.child[row, node, edge]
+                    if child != NOTHING and tree.known[row, child] and tree.value[row, child] == WON:
+                        edge = NOTHING
+            elif node != ROOT and inside == GUMBEL:
+                edge = gumbel_edge(tree.logit[row, node, :count], prior, visits, total, value, constants)
+            if edge == NOTHING:  # also where a root has visits to spare, as its candidates are known to be lost
+                edge = puct_edge(prior, visits, total, value, constants)
             if tree.child[row, node, edge] == NOTHING:
                 break
             node, edge = tree.child[row, node, edge], NOTHING
