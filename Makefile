@@ -42,7 +42,7 @@ benchmarks: $(INSTALLED)
 PRETRAINED := tic_tac_toe connect_four othello_6x6
 pretrained: $(INSTALLED)
 	$(foreach game,$(PRETRAINED),$(BIN)/keel train alphazero --game $(game) --name pretrained-$(game) && ) \
-	$(BIN)/python -m keel.runners.pretrained_games $(PRETRAINED:%=pretrained-%)
+	$(BIN)/python -m keel.runners.games.pretrained $(PRETRAINED:%=pretrained-%)
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)

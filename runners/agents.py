@@ -86,7 +86,7 @@ def make_agent(
             frames = None if stacked is None else FrameStack(*stacked)
             return DQN(observation_space, action_space, config=config, frames=frames, **common)
         case config:
-            from keel.runners.sb3_agent import make_sb3_agent  # Stable-Baselines3 takes seconds to import
+            from keel.runners.sb3.agent import make_sb3_agent  # Stable-Baselines3 takes seconds to import
 
             return make_sb3_agent(
                 observation_space, action_space, config=config, backbone=settings.backbone, device=device

@@ -129,7 +129,7 @@ def load_player(
     """The network of a run of `train_selfplay` with its search: `agents.players.SearchPlayer`, whose `think(states)` says
     what it finds in states [N S] of the game."""
     from keel.envs.games.games import make_game
-    from keel.runners.players import run_player
+    from keel.runners.games.players import run_player
     from keel.runners.selfplay.settings import SelfPlaySettings
 
     found = run if isinstance(run, Run) else Run.open(run)

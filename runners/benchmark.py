@@ -72,9 +72,9 @@ INDEX = "index.html"  # a folder of pages that has one gets it anew with every p
 
 def main(arguments: list[str]) -> int:
     if arguments and arguments[0] in WHOLE:
-        from keel.runners import results_all
+        from keel.runners.results import every_page
 
-        return (results_all.main_all if arguments[0] == "all" else results_all.main_index)(arguments[1:])
+        return (every_page.main_all if arguments[0] == "all" else every_page.main_index)(arguments[1:])
     parser = argparse.ArgumentParser("keel benchmark", allow_abbrev=False, description=_description())
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.add_argument("name", metavar="NAME")
@@ -115,7 +115,7 @@ def _write_figures(module: Any, result: Mapping[str, Any], folder: Path) -> None
 
 def _refresh_index(folder: Path) -> None:
     if (folder / INDEX).is_file():
-        from keel.runners.results_index import write_index
+        from keel.runners.results.index import write_index
 
         try:
             write_index(folder)

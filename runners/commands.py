@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from keel.runners.formats import format_value
 from keel.runners.run import Run
-from keel.runners.settings_sb3 import SB3_AGENTS
+from keel.runners.sb3.settings import SB3_AGENTS
 
 if TYPE_CHECKING:
     from keel.runners.subjects import Subject
@@ -29,7 +29,7 @@ def train(agent: str, arguments: list[str]) -> int:
 
     settings, launch = read_options(agent, arguments)
     if min(launch.seeds, launch.jobs) > 1:
-        from keel.runners.jobs import train_seeds
+        from keel.runners.jobs.jobs import train_seeds
 
         return train_seeds(settings, launch, arguments)
     console = functools.partial(Console, stream=sys.stderr if launch.json else sys.stdout)
@@ -69,7 +69,7 @@ def resume(arguments: list[str]) -> int:
     if more:
         if options.minutes is not None or options.iterations is not None:
             raise ValueError(f"--minutes and --iterations are for one run of {SELFPLAY_AGENT} alone")
-        from keel.runners.jobs import resume_runs
+        from keel.runners.jobs.jobs import resume_runs
 
         return resume_runs([run, *more], options.total_steps, options.jobs, as_json=options.json)
     from keel.runners.kinds import is_pretraining
@@ -131,7 +131,7 @@ def sync(arguments: list[str]) -> int:
     """keel sync [RUN…]: send runs to Weights & Biases."""
     parser = _parser("sync", "Send runs to Weights & Biases; needs WANDB_API_KEY or a login.", runs="RUN", at_least="*")
     options = parser.parse_args(arguments)
-    from keel.runners.mirror import sync_runs
+    from keel.runners.mirror.mirror import sync_runs
 
     summary = sync_runs(options.runs, json=options.json)
     if options.json:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from keel.runners.cost import CostMeter
-from keel.runners.mirror import start_mirror
+from keel.runners.mirror.mirror import start_mirror
 from keel.runners.run import Run, RunState
 from keel.runners.stop import StopWish
 

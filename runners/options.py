@@ -19,7 +19,7 @@ from keel.networks.backbone import BACKBONES, CNNConfig
 from keel.networks.build import default_cnn
 from keel.networks.observations import Encoder
 from keel.runners.files import read_json
-from keel.runners.presets import PRESETS, find_preset, plain_preset
+from keel.runners.presets.find import PRESETS, find_preset, plain_preset
 from keel.runners.pretrained import with_pretrained
 from keel.runners.settings import Preset, Settings, Training, known, read
 

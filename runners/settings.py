@@ -21,14 +21,14 @@ from keel.agents.r2d2 import R2D2Config
 from keel.envs.errors import closest
 from keel.networks.backbone import BACKBONES, BackboneConfig, MLPConfig
 from keel.runners.provenance import REDACTED
-from keel.runners.settings_sb3 import SB3_AGENTS, SB3Config
+from keel.runners.sb3.settings import SB3_AGENTS, SB3Config
 
 Hyperparameters: TypeAlias = PPOConfig | DQNConfig | PQNConfig | R2D2Config | SB3Config
 
 AGENTS: dict[str, type[Hyperparameters]] = {
     "ppo": PPOConfig,
     "dqn": DQNConfig,
-    "dqn-2015": DQNConfig,  # the same algorithm with other switches: runners/presets.py
+    "dqn-2015": DQNConfig,  # the same algorithm with other switches: runners/presets/find.py
     "rainbow": DQNConfig,
     "pqn": PQNConfig,
     "r2d2": R2D2Config,

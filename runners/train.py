@@ -26,8 +26,8 @@ from keel.runners.files import flat
 from keel.runners.loop import Loop, TrainingLoop
 from keel.runners.report import write_report
 from keel.runners.run import Run
+from keel.runners.sb3.settings import NOT_RESUMABLE, SB3Config
 from keel.runners.settings import Settings
-from keel.runners.settings_sb3 import NOT_RESUMABLE, SB3Config
 from keel.runners.trainer import Result, Trainer, fixed_settings
 from keel.runners.watch.episodes import record_episode
 
@@ -162,7 +162,7 @@ def build(settings: Settings, *, begin: bool = False) -> TrainingLoop:
     envs = make_worlds(settings, settings.training.num_envs, workers=settings.training.workers)
     try:
         if isinstance(settings.hyperparameters, SB3Config):
-            from keel.runners.sb3_loop import SB3Loop  # Stable-Baselines3 takes seconds to import
+            from keel.runners.sb3.loop import SB3Loop  # Stable-Baselines3 takes seconds to import
 
             return SB3Loop(settings, envs, settings.hyperparameters, device)
         agent = make_agent(settings, envs.observation_space, envs.action_space, device=device, begin=begin)

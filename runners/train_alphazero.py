@@ -21,7 +21,7 @@ from keel.envs.games.games import make_game
 from keel.runners import checkpoint
 from keel.runners.agents import pick_device
 from keel.runners.completion import complete
-from keel.runners.players import check_opponent
+from keel.runners.games.players import check_opponent
 from keel.runners.run import Run
 from keel.runners.selfplay.actors import Actors, make_actors
 from keel.runners.selfplay.console import SelfPlayConsole

@@ -8,7 +8,7 @@ import gymnasium
 
 from keel.envs.make import extra_of
 from keel.envs.registry import describe
-from keel.runners.presets import PRESETS
+from keel.runners.presets.find import PRESETS
 
 
 def list_worlds() -> list[dict[str, Any]]:

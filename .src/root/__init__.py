@@ -48,7 +48,7 @@ def __getattr__(name: str) -> Any:
 
 
 def _load_opponent(name: str, game: Game) -> Opponent:
-    return importlib.import_module("keel.runners.opponents").load_opponent(name, game)
+    return importlib.import_module("keel.runners.games.opponents").load_opponent(name, game)
 
 
 register_all()

@@ -17,12 +17,12 @@ from keel.envs.protocol import Array
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.networks.pretraining.audit import wilson
 from keel.runners.agents import pick_device
+from keel.runners.arena.match import play_match
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved, board_of, solved, solver
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
 from keel.runners.files import read_json
-from keel.runners.match import play_match
-from keel.runners.players import make_player, playing
+from keel.runners.games.players import make_player, playing
 from keel.runners.run import Run
 from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, load_network
 from keel.runners.selfplay.trainer import SelfPlayTrainer

@@ -7,7 +7,7 @@ from typing import Any
 
 from keel.runners.benchmarks import connect_four
 from keel.runners.benchmarks.connect_four import GAME, figures, trained_and_judged
-from keel.runners.presets_selfplay import HOUR
+from keel.runners.presets.selfplay import HOUR
 from keel.runners.selfplay.settings import SelfPlaySettings
 
 __all__ = ["figures", "run", "table"]

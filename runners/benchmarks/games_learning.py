@@ -16,7 +16,7 @@ from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.learning import silent
 from keel.runners.benchmarks.trainings import run_trainings
 from keel.runners.options import default_settings
-from keel.runners.presets import find_preset
+from keel.runners.presets.find import find_preset
 from keel.runners.subjects import evaluate_subject, run_subject
 from keel.runners.train import train
 

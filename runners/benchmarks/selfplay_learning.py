@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
+from keel.runners.arena.elo import rate_over_time
 from keel.runners.benchmark import markdown_table
-from keel.runners.elo import rate_over_time
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels, short_number
 from keel.runners.selfplay.settings import default_settings
 from keel.runners.selfplay.trainer import SelfPlayTrainer

@@ -14,7 +14,7 @@ from keel.envs.games.opponents import play
 from keel.envs.protocol import Array
 from keel.runners.agents import pick_device
 from keel.runners.benchmark import markdown_table
-from keel.runners.players import playing
+from keel.runners.games.players import playing
 from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, load_network
 from keel.runners.train_alphazero import train
 

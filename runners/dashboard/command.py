@@ -27,7 +27,7 @@ def main(arguments: list[str]) -> int:
     """keel dashboard [RUN…]: import, serve, follow; or a workspace on Weights & Biases."""
     options = _read(arguments)
     if options.wandb:
-        from keel.runners.wandb_workspace import save_workspace
+        from keel.runners.mirror.workspace import save_workspace
 
         saved = save_workspace(options.runs, entity=options.entity, project=options.project)
         print(json.dumps(saved) if options.json else saved["url"])

@@ -15,8 +15,8 @@ from keel.agents.search import Evaluate, Found, Search, SearchConfig
 from keel.envs.games.game import Game
 from keel.envs.protocol import Array
 from keel.envs.seeding import generator
+from keel.runners.games.players import run_search
 from keel.runners.play.table import Position
-from keel.runners.players import run_search
 from keel.runners.run import Run
 
 MOST_CANDIDATES = 16

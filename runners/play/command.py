@@ -105,8 +105,8 @@ def _check_drawable(game: Game, screenshot: Path | None) -> None:
 
 
 def _agent(game: Game, options: argparse.Namespace, seed: int) -> Agent:
+    from keel.runners.games.pretrained import pretrained_run
     from keel.runners.play.agent import rollout_agent, run_agent
-    from keel.runners.pretrained_games import pretrained_run
     from keel.runners.run import Run
 
     run = pretrained_run(game.name) if options.run is None else Run.open(options.run)

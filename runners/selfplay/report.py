@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from keel.envs.seeding import derive_seed
 from keel.runners import figures, page
-from keel.runners.elo import Ratings, Results, rate
+from keel.runners.arena.elo import Ratings, Results, rate
 from keel.runners.files import write_text
 from keel.runners.report import duration, film_card, provenance_line, settings_table
 from keel.runners.run import Run

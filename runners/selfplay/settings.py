@@ -19,7 +19,7 @@ from keel.envs.games.games import GAMES, OPENSPIEL, OPTIONAL_GAMES, make_game
 from keel.networks.backbone import BACKBONES, BackboneConfig
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners import checkpoint
-from keel.runners.presets_selfplay import find_preset
+from keel.runners.presets.selfplay import find_preset
 from keel.runners.run import Run
 from keel.runners.selfplay.training import SelfPlayTraining
 from keel.runners.settings import convert, known, mapping, read

@@ -16,11 +16,11 @@ from keel.envs.protocol import State
 from keel.envs.seeding import derive_seed
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.runners import checkpoint
-from keel.runners.elo import Results, rate
-from keel.runners.game_records import write_games
-from keel.runners.match import Match, play_match
+from keel.runners.arena.elo import Results, rate
+from keel.runners.arena.match import Match, play_match
+from keel.runners.arena.records import write_games
+from keel.runners.games.players import make_player, playing
 from keel.runners.memory import trim_heap
-from keel.runners.players import make_player, playing
 from keel.runners.run import Run, RunState
 from keel.runners.selfplay.actors import Actors
 from keel.runners.selfplay.console import SCORE, SelfPlayConsole

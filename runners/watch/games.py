@@ -17,8 +17,8 @@ from keel.agents.players import Player
 from keel.envs.errors import KeelError
 from keel.envs.games.game import Game
 from keel.envs.seeding import derive_seed
-from keel.runners.game_scenes import Scene, play_scenes
-from keel.runners.match import OPENING_MOVES, draw_openings
+from keel.runners.arena.match import OPENING_MOVES, draw_openings
+from keel.runners.games.scenes import Scene, play_scenes
 from keel.runners.run import Run
 from keel.runners.selfplay.settings import is_selfplay
 from keel.runners.video import VideoWriter
@@ -80,8 +80,8 @@ def watch_command(arguments: list[str]) -> int | None:
         return None
     if rest:
         raise ValueError(f"{rest[0]} has no meaning where a board game is watched; `keel watch --help` says what has")
-    from keel.runners.arena import arena_game
-    from keel.runners.players import make_player
+    from keel.runners.arena.command import arena_game
+    from keel.runners.games.players import make_player
 
     game = arena_game([options.run, options.against or options.run], None)
     player = make_player(options.run, game, checkpoint=options.checkpoint, device=options.device, seed=options.seed)
@@ -169,7 +169,7 @@ def _seconds(scene: Scene) -> float:
 
 @contextlib.contextmanager
 def _windowed(window: Window, game: Game, games: int) -> Iterator[Show]:
-    from keel.runners.game_frame import count, scene_picture
+    from keel.runners.games.frame import count, scene_picture
 
     with window:
         yield lambda scene: window.show(scene_picture(game, scene, games), count(scene, games), _seconds(scene))
@@ -177,7 +177,7 @@ def _windowed(window: Window, game: Game, games: int) -> Iterator[Show]:
 
 @contextlib.contextmanager
 def _filmed(path: Path, game: Game, games: int, speed: float) -> Iterator[Show]:
-    from keel.runners.game_frame import scene_picture
+    from keel.runners.games.frame import scene_picture
 
     with VideoWriter(path, speed / MOVE_SECONDS) as writer:
 
@@ -192,7 +192,7 @@ def _filmed(path: Path, game: Game, games: int, speed: float) -> Iterator[Show]:
 
 @contextlib.contextmanager
 def _printed(game: Game, games: int, speed: float, stream: TextIO) -> Iterator[Show]:
-    from keel.runners.game_frame import scene_text
+    from keel.runners.games.frame import scene_text
 
     def show(scene: Scene) -> bool:
         if stream.isatty():

@@ -54,8 +54,8 @@ def find_look(agent: Any) -> Look | None:
             return lambda observation, memory, is_first: look_into_ppo(agent, observation, memory, is_first)
         case DQN() | PQN() | R2D2():
             return lambda observation, memory, is_first: look_into_values(agent, observation, memory, is_first)
-    if "keel.runners.sb3_agent" in sys.modules:  # an agent of it has imported it
-        from keel.runners.sb3_agent import SB3Agent
+    if "keel.runners.sb3.agent" in sys.modules:  # an agent of it has imported it
+        from keel.runners.sb3.agent import SB3Agent
 
         if isinstance(agent, SB3Agent):
             return lambda observation, memory, is_first: look_into_sb3(agent.network, observation)

@@ -14,7 +14,7 @@ from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners import checkpoint
 from keel.runners.loop import Loop
 from keel.runners.options import default_settings, read_options
-from keel.runners.presets import DQN_KIN, PRESETS, plain_preset
+from keel.runners.presets.find import DQN_KIN, PRESETS, plain_preset
 from keel.runners.run import Run
 from keel.runners.settings import Settings
 

@@ -11,7 +11,7 @@ from keel.envs.games.games import make_game
 from keel.envs.games.opponents import play
 from keel.runners.benchmarks import games_learning
 from keel.runners.benchmarks.games_learning import AGENTS, ENVS, MOST_WINS, table, tally
-from keel.runners.presets import find_preset
+from keel.runners.presets.find import find_preset
 
 
 def test_games_are_counted_by_how_they_ended() -> None:

@@ -11,7 +11,7 @@ from keel.agents.ppo import PPOConfig
 from keel.envs import vector
 from keel.networks.backbone import CNNConfig, MLPConfig
 from keel.runners.options import default_settings, read_options
-from keel.runners.presets import DQN_KIN, PRESETS
+from keel.runners.presets.find import DQN_KIN, PRESETS
 from keel.runners.settings import Settings, Training
 from keel.runners.train import build
 

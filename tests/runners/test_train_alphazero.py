@@ -22,7 +22,7 @@ from keel.envs.errors import KeelError
 from keel.envs.games.games import make_game
 from keel.runners import checkpoint
 from keel.runners.cli import main
-from keel.runners.players import make_player
+from keel.runners.games.players import make_player
 from keel.runners.run import Run
 from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, read_options
 from keel.runners.selfplay.trainer import anchor_of

@@ -214,7 +214,7 @@ def test_a_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None
 def test_a_workspace_is_built_instead(
     runs_directory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from keel.runners import wandb_workspace
+    from keel.runners.mirror import workspace as wandb_workspace
 
     asked = []
 

@@ -10,7 +10,7 @@ from typing import Any
 import pygame
 import pytest
 
-from keel.runners import pretrained_games
+from keel.runners.games import pretrained
 from keel.runners.run import Run
 
 Keel = Callable[..., Any]
@@ -28,7 +28,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def _no_committed_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pretrained_games, "pretrained_run", lambda game: None)
+    monkeypatch.setattr(pretrained, "pretrained_run", lambda game: None)
 
 
 def test_without_a_display_it_says_what_to_do(keel: Keel) -> None:

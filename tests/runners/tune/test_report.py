@@ -13,7 +13,7 @@ import pytest
 import rich.console
 
 from keel.runners.benchmarks import tune_cartpole
-from keel.runners.presets import PRESETS
+from keel.runners.presets.find import PRESETS
 from keel.runners.settings import Settings
 from keel.runners.tune import report as tune_report
 from keel.runners.tune.console import TuneConsole, shown_worth

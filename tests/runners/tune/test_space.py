@@ -12,7 +12,7 @@ import pytest
 
 from keel.networks.backbone import LSTMConfig
 from keel.runners.options import read_options
-from keel.runners.presets import PRESETS
+from keel.runners.presets.find import PRESETS
 from keel.runners.settings import Settings
 from keel.runners.tune.plan import Plan
 from keel.runners.tune.score import Objective

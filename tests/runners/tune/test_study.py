@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from keel.envs.errors import KeelError
-from keel.runners.presets import PRESETS
+from keel.runners.presets.find import PRESETS
 from keel.runners.settings import Settings
 from keel.runners.tune import study as tune_study
 from keel.runners.tune.plan import Plan, load_plan, lock, save_plan

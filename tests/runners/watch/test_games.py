@@ -18,7 +18,7 @@ from keel.agents.search import SearchConfig
 from keel.envs.games.draw_layout import frame_size
 from keel.envs.games.draw_pieces import LOOKS
 from keel.envs.games.games import make_game
-from keel.runners.game_frame import (
+from keel.runners.games.frame import (
     PANEL,
     SIDE,
     best_line,
@@ -28,7 +28,7 @@ from keel.runners.game_frame import (
     scene_picture,
     scene_text,
 )
-from keel.runners.game_scenes import Scene, Thought, play_scenes
+from keel.runners.games.scenes import Scene, Thought, play_scenes
 from keel.runners.run import Run
 from keel.runners.watch.games import told, watch_command, watch_games
 
@@ -235,7 +235,7 @@ def test_a_run_that_learnt_by_self_play_is_watched(
         asked.append(words)
         return Column(game, words, *range(9))
 
-    monkeypatch.setattr("keel.runners.players.make_player", make_player)
+    monkeypatch.setattr("keel.runners.games.players.make_player", make_player)
     assert watch_command(["self", "--json", "--text", "--episodes", "1", "--opening-moves", "0"]) == 0
     *_, last = io.StringIO(capsys.readouterr().out)
     assert json.loads(last)["games"][0]["first"] == "self"

@@ -1,0 +1,1 @@
+"""Players of a board game meet and are rated: `keel arena`."""

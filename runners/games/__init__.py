@@ -1,0 +1,1 @@
+"""Who plays board games, and how that is drawn."""

@@ -1,0 +1,1 @@
+"""The pages of results/: their index, and all of them made anew."""

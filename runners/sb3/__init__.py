@@ -1,0 +1,1 @@
+"""Stable-Baselines3's agents, trained and compared like Keel's own."""
