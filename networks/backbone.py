@@ -159,6 +159,9 @@ class BoardConfig:
     """Of every convolution of the tower."""
     squeeze: int = 8
     """Channels that a 1x1 convolution leaves of the map before the fully connected layer."""
+    pooled: bool = False
+    """Of these channels the fully connected layer sees the means over the board alone: what there is, not where. From
+    few games that learns what a piece is worth, where all cells would learn the games by heart (Wu 2019, KataGo)."""
     features: int = 128
     """Width of the fully connected layer after the tower."""
     shared: bool = True

@@ -25,7 +25,9 @@ class BoardResNet(nn.Module):
         self.stem = orthogonal(nn.Conv2d(planes, config.channels, 3, padding=1))
         self.blocks = nn.Sequential(*(Block(config.channels) for _ in range(config.blocks)))
         self.squeeze = orthogonal(nn.Conv2d(config.channels, config.squeeze, 1))
-        self.project = orthogonal(nn.Linear(config.squeeze * height * width, config.features))
+        self.pooled = config.pooled
+        seen = config.squeeze * (1 if config.pooled else height * width)
+        self.project = orthogonal(nn.Linear(seen, config.features))
         self.feature_shape = (config.channels, height, width)
         self.features = config.features
 
@@ -39,7 +41,10 @@ class BoardResNet(nn.Module):
 
     def summary(self, feature_map: Tensor) -> Tensor:
         """[N channels H W] -> [N features]."""
-        return torch.relu(self.project(torch.relu(self.squeeze(feature_map)).flatten(1)))
+        squeezed = torch.relu(self.squeeze(feature_map)).flatten(2)
+        # Means of many cells hardly differ from each other: by the root of their number they do.
+        seen = squeezed.mean(dim=2) * squeezed.shape[2] ** 0.5 if self.pooled else squeezed.flatten(1)
+        return torch.relu(self.project(seen))
 
     def forward(self, observation: Tensor, state: Memory, is_first: Tensor) -> tuple[Tensor, Memory]:
         features = self.summary(self.feature_map(observation.flatten(0, 1)))

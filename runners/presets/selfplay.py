@@ -49,7 +49,9 @@ PRESETS = {
     "othello_6x6": SelfPlayPreset(training=SelfPlayTraining(minutes=5.0)),
     # Its rules are Python: small searches and a small network, for many games. Who knows nothing moves to and fro and
     # draws, unless chance has a say in all moves: then 59 of 100 games are won by somebody instead of 23. Moves by lot
-    # at the beginning leave one player more than the other, from which there is something to learn.
+    # at the beginning leave one player more than the other, from which there is something to learn. The moves of a game
+    # have one end in common, which a network knows by heart before it knows what a piece is worth: hence `pooled`, and
+    # positions that are learnt from but once.
     "chess": SelfPlayPreset(
         training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
         hyperparameters=replace(
@@ -57,8 +59,10 @@ PRESETS = {
             search=replace(COMMON.search, simulations=24),
             selfplay=replace(COMMON.selfplay, games=32, random_moves=80, fast_simulations=8, drawn_moves=MOST_MOVES),
             window=150_000,
+            reuse=1.0,
+            learning_rate=1e-3,
         ),
-        backbone=BoardConfig(blocks=3, channels=32, features=128),
+        backbone=BoardConfig(blocks=3, channels=32, squeeze=32, pooled=True, features=32),
     ),
 }
 
