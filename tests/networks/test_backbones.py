@@ -42,6 +42,7 @@ CASES = [
     (VECTOR, FusionConfig(width=8, features=16)),
     (VECTOR, FusionConfig(width=8, heads=2, features=16, combine="attend")),
     (GRID, BoardConfig(blocks=2, channels=8, squeeze=4, features=16)),
+    (GRID, BoardConfig(blocks=1, channels=8, squeeze=4, pooled=True, features=16)),
 ]
 
 

@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -6,6 +8,8 @@ from keel.agents.alphazero import make_network
 from keel.agents.evaluators import OnnxEvaluator, TorchEvaluator
 from keel.envs.games.games import make_game
 from keel.networks.backbone import BoardConfig, CNNConfig
+from keel.networks.board import BoardResNet
+from keel.networks.build import build_backbone
 from keel.networks.heads import PieceMoves
 from keel.networks.policy_value import PolicyValueNetwork
 
@@ -65,6 +69,27 @@ def test_chess_by_onnx_runtime_and_by_torch(config: BoardConfig | CNNConfig) -> 
     assert onnx[0].shape == (3, game.actions)
     for ours, theirs in zip(onnx, torchs, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+def test_pooled_features_say_what_there_is_and_not_where() -> None:
+    """Cells that change places change nothing; and by hand, one channel that is 1 on 5 of 16 cells is 5 / 16 x 4."""
+    config = BoardConfig(blocks=1, channels=4, squeeze=4, pooled=True, features=8)
+    board, cells = (
+        build_backbone((2, 4, 4), config),
+        build_backbone((2, 4, 4), dataclasses.replace(config, pooled=False)),
+    )
+    assert isinstance(board, BoardResNet)
+    assert isinstance(cells, BoardResNet)
+    feature_map = torch.randn(3, 4, 4, 4)
+    moved = feature_map.flatten(2)[:, :, torch.randperm(16)].unflatten(2, (4, 4))
+    torch.testing.assert_close(board.summary(moved), board.summary(feature_map))
+    assert not torch.allclose(cells.summary(moved), cells.summary(feature_map), atol=1e-3)
+    for layer in (board.squeeze, board.project):
+        layer.weight.data.zero_()
+        layer.weight.data[0, 0] = 1.0
+    some = torch.zeros(1, 4, 4, 4)
+    some[0, 0].view(-1)[[0, 3, 7, 8, 12]] = 1.0
+    assert board.summary(some)[0].tolist() == pytest.approx([1.25, *[0.0] * 7])
 
 
 def test_gradients_reach_all_weights_on_any_device() -> None:
