@@ -126,8 +126,8 @@ def descend(
                 edge = halving_edge(
                     tree.logit[row, node, :count], visits, total, constants, considered[row], noise[row]
                 )
-                # Of what is known to lose `carry_up` has taken the prior away. Asked here, as a function that is given the
-                # tree would cost a count of references for each of its arrays.
+                # Of what is known to lose `carry_up` has taken the prior away. Asked here, as a function given the tree
+                # would cost a count of references for each of its arrays.
                 if edge != NOTHING and prior[edge] == 0.0:
                     child = tree.child[row, node, edge]
                     if child != NOTHING and tree.known[row, child] and tree.value[row, child] == WON:

@@ -23,7 +23,7 @@ class PolicyValueNetwork(nn.Module):
     Source: Silver et al. 2018, AlphaZero, whose policy for chess is likewise a convolution to the moves of every cell.
 
     Raises:
-        ValueError: a backbone that does not fit, or one with memory.
+        ValueError: a backbone that does not fit, or one with memory; `piece_moves` that do not make up the actions.
     """
 
     def __init__(
@@ -33,6 +33,9 @@ class PolicyValueNetwork(nn.Module):
         self.backbone = build_backbone(planes, config)
         if self.backbone.initial_state(1):
             raise ValueError(f"the backbone {config.kind} has memory, and a position says it all: choose board")
+        if piece_moves and actions != piece_moves * planes[1] * planes[2]:
+            cells = f"{planes[1]} x {planes[2]} cells of {piece_moves} moves"
+            raise ValueError(f"the game has {actions} actions: {cells} would be {piece_moves * planes[1] * planes[2]}")
         if piece_moves and isinstance(self.backbone, BoardResNet):
             self.policy = PieceMoves(self.backbone.feature_shape[0], piece_moves)
         else:

@@ -18,7 +18,7 @@ COMMANDS = {
         "see agents act: a window, a film or text, several side by side, live while training",
     ),
     "play": ("play.command:main", "play a board game against an agent, in a window"),
-    "arena": ("arena:main", "let players of a board game meet: who is how strong, with intervals"),
+    "arena": ("arena.command:main", "let players of a board game meet: who is how strong, with intervals"),
     "compare": (
         "compare.command:main",
         "runs side by side: curves with seed bands, statistics, cost, films, one HTML page",

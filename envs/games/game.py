@@ -21,7 +21,7 @@ class Game(Protocol):
     planes: int  # C, of what a network sees
     actions: int  # A
     # k where action k * cell + i is the i-th way to move the piece on that cell, cells row by row as the planes have
-    # them, so that a network may have one policy for all cells; 0 where moves are not made by pieces.
+    # them, so that a network may have one policy for all cells: then A = k * H * W. 0 where it is not so.
     piece_moves: int
     most_legal: int  # L, of the actions of any state
     most_moves: int  # no game is longer

@@ -73,9 +73,9 @@ class TestProbes:
         ("probe", "steps", "settings"),
         [
             ("ContextualReward", 8_000, {}),
-            ("MultiDiscrete", 24_000, {}),
-            ("MultiBinary", 24_000, {}),
-            ("NestedObservation", 24_000, {}),
+            ("MultiDiscrete", 12_000, {}),
+            ("MultiBinary", 12_000, {}),
+            ("NestedObservation", 12_000, {}),
         ],
     )
     def test_the_best_action_is_taken(self, probe, steps, settings):

@@ -6,6 +6,7 @@ import torch
 
 from keel.agents.alphazero import make_network
 from keel.agents.evaluators import OnnxEvaluator, TorchEvaluator
+from keel.envs.games.game import Game
 from keel.envs.games.games import make_game
 from keel.networks.backbone import BoardConfig, CNNConfig
 from keel.networks.board import BoardResNet
@@ -13,8 +14,13 @@ from keel.networks.build import build_backbone
 from keel.networks.heads import PieceMoves
 from keel.networks.policy_value import PolicyValueNetwork
 
-pytest.importorskip("chess")
 SMALL = BoardConfig(blocks=1, channels=4, features=8)
+
+
+def game_of(name: str) -> Game:
+    if name == "chess":
+        pytest.importorskip("chess")
+    return make_game(name)
 
 
 def test_the_move_of_a_piece_is_the_number_of_its_cell() -> None:
@@ -37,7 +43,7 @@ def test_the_move_of_a_piece_is_the_number_of_its_cell() -> None:
 @pytest.mark.parametrize("name", ["chess", "breakthrough"])
 def test_moving_the_board_moves_the_policy(name: str) -> None:
     """Away from the edges a map that is shifted by a cell has the logits of the cells beside."""
-    game = make_game(name)
+    game = game_of(name)
     head = make_network(game, SMALL).policy
     assert isinstance(head, PieceMoves)
     feature_map = torch.zeros(1, 4, game.height, game.width)
@@ -48,17 +54,17 @@ def test_moving_the_board_moves_the_policy(name: str) -> None:
     assert logits.std() > 0
 
 
-def test_the_moves_of_a_piece_are_those_of_the_rules() -> None:
+@pytest.mark.parametrize(("name", "knights"), [("chess", {57, 62}), ("breakthrough", set())])
+def test_the_moves_of_a_piece_are_those_of_the_rules(name: str, knights: set[int]) -> None:
     """In the start position the moves of the pieces on the second row belong to its cells, of the knights to theirs."""
-    for name, cells in (("chess", {57, 62, *range(48, 56)}), ("breakthrough", set(range(48, 56)))):
-        game = make_game(name)
-        legal = np.flatnonzero(game.legal(game.start()[None])[0])
-        assert set((legal // game.piece_moves).tolist()) == cells
+    game = game_of(name)
+    legal = np.flatnonzero(game.legal(game.start()[None])[0])
+    assert set((legal // game.piece_moves).tolist()) == knights | set(range(48, 56))
 
 
 @pytest.mark.parametrize("config", [SMALL, CNNConfig(variant="small", channels=(8,))], ids=lambda c: c.kind)
 def test_chess_by_onnx_runtime_and_by_torch(config: BoardConfig | CNNConfig) -> None:
-    game = make_game("chess")
+    game = game_of("chess")
     torch.manual_seed(0)
     network = make_network(game, config)
     assert isinstance(network.policy, PieceMoves) == isinstance(config, BoardConfig)
@@ -90,6 +96,11 @@ def test_pooled_features_say_what_there_is_and_not_where() -> None:
     some = torch.zeros(1, 4, 4, 4)
     some[0, 0].view(-1)[[0, 3, 7, 8, 12]] = 1.0
     assert board.summary(some)[0].tolist() == pytest.approx([1.25, *[0.0] * 7])
+
+
+def test_moves_that_do_not_make_up_the_actions_are_refused() -> None:
+    with pytest.raises(ValueError, match="the game has 65 actions: 8 x 8 cells of 3 moves would be 192"):
+        PolicyValueNetwork((2, 8, 8), 65, SMALL, piece_moves=3)
 
 
 def test_gradients_reach_all_weights_on_any_device() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +27,14 @@ def said(outcome: Any) -> str:
 @pytest.fixture
 def run(tmp_path: Path) -> Run:
     return Run.create("CartPole-v1", "ppo", 0, {}, run_dir=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    "target", [*filter(None, (target for target, _ in cli.COMMANDS.values())), *cli.AGENTS.values()]
+)
+def test_every_command_is_there(target: str) -> None:
+    module, _, name = target.partition(":")
+    assert callable(getattr(importlib.import_module(f"keel.runners.{module}"), name))
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
