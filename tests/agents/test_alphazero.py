@@ -93,7 +93,7 @@ def test_values_are_learnt_from_the_search_and_from_the_outcome_as_asked() -> No
     """The same positions, with a search that says 1 and outcomes that say -1: the network follows what it is told."""
     values = []
     for share in (0.0, 1.0):
-        pair = Pair(search_share=share, learning_starts=0, reuse=200.0)
+        pair = Pair(search_share=share, learning_starts=0, reuse=20.0)
         part = pair.selfplay.step(TorchEvaluator(pair.learner.game, pair.learner.network, CPU))
         while part.games == 0:
             part = pair.selfplay.step(TorchEvaluator(pair.learner.game, pair.learner.network, CPU))
