@@ -47,6 +47,7 @@ class Clock:
     def __init__(self) -> None:
         self._start = time.perf_counter()
         self._paused = 0.0
+        self._paused_at: float | None = None
         self.before = 0.0  # training seconds of the run before it was resumed
 
     @property
@@ -55,12 +56,14 @@ class Clock:
 
     @property
     def training_seconds(self) -> float:
-        return self.before + self.wall_seconds - self._paused
+        now = time.perf_counter() if self._paused_at is None else self._paused_at
+        return self.before + now - self._start - self._paused
 
     @contextlib.contextmanager
     def paused(self) -> Iterator[None]:
-        start = time.perf_counter()
+        self._paused_at = time.perf_counter()
         try:
             yield
         finally:
-            self._paused += time.perf_counter() - start
+            self._paused += time.perf_counter() - self._paused_at
+            self._paused_at = None

@@ -5,9 +5,14 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from keel.runners.arena.elo import rate_over_time
+import torch
+
+from keel.agents.alphazero import AlphaZero
+from keel.envs.seeding import derive_seed
+from keel.runners.arena.elo import rate, rate_over_time
 from keel.runners.benchmark import markdown_table
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels, short_number
+from keel.runners.games.players import make_player
 from keel.runners.selfplay.settings import default_settings
 from keel.runners.selfplay.trainer import SelfPlayTrainer
 from keel.runners.train_alphazero import train
@@ -16,6 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GAMES = {"chess": 25.0, "othello_6x6": 6.0}  # minutes of training
+UNTRAINED = "untrained"
 
 
 def run(
@@ -37,7 +43,7 @@ def ladder(name: str, minutes: float, seed: int, evaluations: int, evaluate_game
         settings.training, minutes=minutes, evaluations=evaluations, evaluate_games=evaluate_games
     )
     settings = dataclasses.replace(settings, seed=seed, training=training)
-    moments: dict[str, dict[str, float]] = {}
+    moments: dict[str, dict[str, float]] = {UNTRAINED: {"minute": 0.0, "moves": 0}}
     last: list[SelfPlayTrainer] = []
 
     def note(trainer: SelfPlayTrainer) -> None:
@@ -46,15 +52,30 @@ def ladder(name: str, minutes: float, seed: int, evaluations: int, evaluate_game
         last[:] = [trainer]
 
     result = train(settings, on_evaluation=note)
-    rated = rate_over_time(last[0].results)
+    results = last[0].results
+    meet_untrained(last[0])
+    ratings = rate(results)
+    gained, interval = ratings.difference(list(moments)[-1], UNTRAINED)
     return {
         "minutes": minutes,
         "settings": settings.to_json(),
         "self_play_games": result.games,
         "moves": result.moves,
-        "results": last[0].results.to_json(),
-        "rows": [row | moments.get(row["player"], {}) for row in rated],
+        "results": results.to_json(),
+        "rows": [row | moments.get(row["player"], {}) for row in rate_over_time(results)],
+        "gained": {"elo": gained, "low": interval.low, "high": interval.high},
     }
+
+
+def meet_untrained(trainer: SelfPlayTrainer) -> None:
+    """Let the network as it was before it had learnt anything meet the fixed opponents, searching as all others did."""
+    settings = trainer.settings
+    game, config = trainer.game, settings.hyperparameters
+    fresh = AlphaZero(game, config=config, backbone=settings.backbone, seed=settings.seed, device=torch.device("cpu"))
+    player = trainer.player(UNTRAINED, fresh.network)
+    for words in settings.training.opponents:
+        seed = derive_seed(settings.seed, UNTRAINED, words)
+        trainer.meet(player, make_player(words, game, seed=seed), seed)
 
 
 def table(result: dict[str, Any]) -> str:
@@ -71,12 +92,15 @@ def table(result: dict[str, Any]) -> str:
                 f"{100 * row['score']:.0f} %",
                 str(row["games"]),
             ]
-            for row in found["rows"]
+            for row in sorted(found["rows"], key=lambda row: row.get("minute", -1.0))  # fixed opponents first
         ]
+        gained = found["gained"]
         header = ["player", "minute", "moves of self-play", "Elo", "95 % interval", "points", "games"]
         parts.append(
             f"## {name}\n\n{found['minutes']:g} minutes, {found['self_play_games']:,} games against itself, seed "
-            f"{result['seed']}; all that met are rated together.\n\n" + markdown_table(header, rows)
+            f"{result['seed']}; all that met are rated together. From the untrained network, which searches as the others "
+            f"do, to the last one: {gained['elo']:+.0f} Elo ({gained['low']:+.0f} to {gained['high']:+.0f}).\n\n"
+            + markdown_table(header, rows)
         )
     return "\n\n".join([*parts, "![Elo over training](selfplay-learning/strength.png)"])
 
@@ -86,7 +110,7 @@ def strength(result: dict[str, Any], width_inches: float = WIDE_INCHES) -> Figur
     with house_style():
         figure, axes = panels("Strength by self-play", len(result["games"]), width_inches, row_inches=2.2)
         for axis, (name, found) in zip(axes, result["games"].items(), strict=True):
-            networks = [row for row in found["rows"] if "minute" in row]
+            networks = sorted((row for row in found["rows"] if "minute" in row), key=lambda row: row["minute"])
             minutes = [row["minute"] for row in networks]
             low, high = ([row[key] for row in networks] for key in ("low", "high"))
             axis.fill_between(minutes, low, high, color=PALETTE[0], alpha=0.15, lw=0)
