@@ -20,12 +20,12 @@ from keel.runners.train_alphazero import train
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-GAMES = {"chess": 25.0, "othello_6x6": 6.0}  # minutes of training
+GAMES = {"chess": 10.0, "othello_6x6": 4.0}  # minutes of training
 UNTRAINED = "untrained"
 
 
 def run(
-    *, games: dict[str, float] | None = None, seed: int = 0, evaluations: int = 6, evaluate_games: int = 40
+    *, games: dict[str, float] | None = None, seed: int = 0, evaluations: int = 4, evaluate_games: int = 40
 ) -> dict[str, Any]:
     """Train each game for so many minutes; all that met during the training are rated together at its end."""
     return {
