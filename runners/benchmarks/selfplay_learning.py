@@ -120,7 +120,7 @@ def strength(result: dict[str, Any], width_inches: float = WIDE_INCHES) -> Figur
                 axis.axhline(row["elo"], color=PALETTE[1 + place], lw=1, linestyle=(0, (4, 3)), label=row["player"])
             axis.set_ylabel(f"{name.replace('_', ' ')}, Elo")
             axis.yaxis.set_major_formatter(lambda value, _: short_number(value))
-            axis.legend(fontsize=8, loc="lower right")
+            axis.legend(fontsize=8, loc="lower right", frameon=True, framealpha=1.0, edgecolor="none")
         axes[-1].set_xlabel("minutes of training")
         return figure
 
