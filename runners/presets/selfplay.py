@@ -49,10 +49,10 @@ PRESETS = {
     ),
     "othello_6x6": SelfPlayPreset(training=SelfPlayTraining(minutes=5.0)),
     # Its rules are Python: small searches and a small network, for many games. Who knows nothing moves to and fro and
-    # draws, unless chance has a say in all moves: without a network more than half of the games are won by somebody, and
-    # a quarter where it has none after the 30th. Moves by lot at the beginning leave one player more than the other, from which there
-    # is something to learn. The moves of a game have one end in common, which a network knows by heart before it knows
-    # what a piece is worth: hence `pooled`, and positions that are learnt from but once.
+    # draws, unless chance has a say in all moves: without a network more than half of the games are won by somebody,
+    # and a quarter where it has none after the 30th. Moves by lot at the beginning leave one player more than the
+    # other, from which there is something to learn. The moves of a game have one end in common, which a network knows
+    # by heart before it knows what a piece is worth: hence `pooled`, and positions that are learnt from but once.
     "chess": SelfPlayPreset(
         training=SelfPlayTraining(minutes=60.0, evaluate_games=20, opponents=("random", "one_ply")),
         hyperparameters=replace(
