@@ -84,6 +84,21 @@ def test_a_real_run_arrives_whole(keel: Keel, tmp_path: Path, monkeypatch: pytes
         assert CANARY.encode() not in body
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("without_report")
+def test_tracking_takes_less_than_a_hundredth_of_a_training(
+    keel: Keel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of seconds of training: half a second is less than what a busy machine lets a process wait at times."""
+    monkeypatch.setenv("WANDB_API_KEY", KEY)
+    with FakeWandbServer("accept") as server:
+        monkeypatch.setenv("WANDB_BASE_URL", server.url)
+        arguments = ("train", "ppo", "--env", "CartPole-v1", "--total-steps", "65536", "--evaluate-every", "65536")
+        outcome = keel(*arguments, "--track", "wandb", "--run-dir", tmp_path / "run", "--json")
+    [result] = outcome.json["runs"]
+    assert result["tracking_seconds"] < 0.01 * result["training_seconds"]
+
+
 def _check_description(server: FakeWandbServer, run: Run) -> None:
     config = {name: about["value"] for name, about in json.loads(server.run["config"]).items() if name != "_wandb"}
     assert config.pop("environment") == run.environment()
