@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import os
 import secrets
@@ -21,8 +22,9 @@ LEVELS = ("easy", "medium", "hard")
 PICTURES = (".png", ".jpg", ".bmp")
 
 EPILOG = """With a network the levels look at 24, 160 and 1,000 positions before a move; easy also draws its moves by
-how much it looked at each, and so errs. A game without a run is played by a search that judges positions by games at
-random: 100, 1,000 and 4,000 of them, or fewer where they take long. In the window n begins a new game, u takes
+how much it looked at each, and so errs. Chess without a run is played by a search that judges positions by rules of
+thumb, as large; other games by one that judges them by games at random: 100, 1,000 and 4,000 of them, or fewer where
+they take long. In the window n begins a new game, u takes
 back, s swaps sides, h gives a hint, 1 2 3 choose the level, t hides the agent's thinking, p passes where that is a
 choice, escape quits; in the terminal these are words."""
 
@@ -106,13 +108,15 @@ def _check_drawable(game: Game, screenshot: Path | None) -> None:
 
 def _agent(game: Game, options: argparse.Namespace, seed: int) -> Agent:
     from keel.runners.games.pretrained import pretrained_run
-    from keel.runners.play.agent import rollout_agent, run_agent
+    from keel.runners.play.agent import chess_agent, rollout_agent, run_agent
     from keel.runners.run import Run
 
-    run = pretrained_run(game.name) if options.run is None else Run.open(options.run)
-    if run is None:
-        return rollout_agent(game, seed)
-    return run_agent(run, game, options.checkpoint, options.device, seed)
+    if options.run is not None:
+        return run_agent(Run.open(options.run), game, options.checkpoint, options.device, seed)
+    if (run := pretrained_run(game.name)) is not None:
+        agent = run_agent(run, game, options.checkpoint, options.device, seed)
+        return dataclasses.replace(agent, name="the network that comes with Keel")
+    return (chess_agent if game.name == "chess" else rollout_agent)(game, seed)
 
 
 def _level(agent: Agent, options: argparse.Namespace) -> Level:

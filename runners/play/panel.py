@@ -178,8 +178,7 @@ def paint_line(pen: Pen, box: pygame.Rect, view: View) -> None:
         index = int(view.pointed.split()[1])
         candidate = thought.candidates[index] if index < len(thought.candidates) else candidate
     pen.words("likely next", (box.left, box.top + 8), SMALL, FAINT)
-    effort = f"{thought.simulations:,} simulations, {thought.seconds:.1f} s"
-    pen.words(effort, (box.right, box.top + 8), SMALL, FAINT, align="right")
+    pen.words(thought.effort, (box.right, box.top + 8), SMALL, FAINT, align="right")
     x, y = box.left, box.top + 31
     for ply, name in enumerate(candidate.line):
         width = width_of(name, SMALL) + 27

@@ -119,10 +119,7 @@ class Terminal:
     def _judged(self, thought: Thought) -> str:
         line = next((c.line for c in thought.candidates if c.action == thought.action), ())
         expects = f"   expects {' '.join(line[1:SHOWN_MOVES])}" if len(line) > 1 else ""
-        return (
-            f"your chance {_percent(-thought.value)}   {thought.simulations:,} simulations, "
-            f"{thought.seconds:.1f} s{expects}"
-        )
+        return f"your chance {_percent(-thought.value)}   {thought.effort}{expects}"
 
     def _seat(self) -> str:
         """Which side is the person's."""

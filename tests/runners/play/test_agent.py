@@ -16,7 +16,17 @@ from keel.agents.alphazero import make_network
 from keel.envs.games.games import make_game
 from keel.envs.protocol import Array
 from keel.runners import checkpoint
-from keel.runners.play.agent import ROLLOUT_LEVELS, Agent, Level, Thinker, Thought, paced, rollout_agent, run_agent
+from keel.runners.play.agent import (
+    ROLLOUT_LEVELS,
+    Agent,
+    Level,
+    Thinker,
+    Thought,
+    chess_agent,
+    paced,
+    rollout_agent,
+    run_agent,
+)
 from keel.runners.play.table import Sitting
 from keel.runners.run import Run
 from keel.runners.selfplay.settings import default_settings
@@ -51,11 +61,27 @@ def test_it_wins_and_says_so() -> None:
     thought = rollout_agent(CONNECT_FOUR, 0).think(position, MEDIUM, draw=0)
     best = thought.candidates[0]
     assert (thought.action, best.name, best.line, best.value) == (3, "d", ("d",), 1.0)
-    assert thought.value > 0.7
+    assert thought.value == 1.0
+    assert 1 <= thought.simulations < 200  # it is over as soon as the win is found
+    assert (
+        rollout_agent(CONNECT_FOUR, 0).think(after("d").position, MEDIUM, draw=0).effort.startswith("200 simulations")
+    )
+    assert thought._replace(simulations=1, seconds=0.04).effort == "1 simulation, 0.0 s"
     assert sum(candidate.share for candidate in thought.candidates) == pytest.approx(1.0)
     shares = [candidate.share for candidate in thought.candidates]
     assert shares == sorted(shares, reverse=True)
-    assert (thought.simulations, thought.position) == (200, position)
+    assert thought.position == position
+
+
+def test_at_chess_it_takes_a_queen_and_mates() -> None:
+    """After 1. e4 e5 2. Bc4 Nc6 3. Qh5, the mate on f7 is for white; black's queen on g5 is for who stands on d2."""
+    pytest.importorskip("chess")
+    agent = chess_agent(make_game("chess"), 0)
+    for moves, best in (("e2e4 e7e5 f1c4 b8c6 d1h5 g8f6", "h5f7"), ("d2d4 e7e6 e2e3 d8g5 g1f3 g5g6 f1d3 g6g5", "f3g5")):
+        thought = agent.think(after(moves, "chess").position, Level("medium", 60), draw=0)
+        assert thought.candidates[0].name == best
+        assert agent.game.action_name(thought.action, 0) == best
+    assert agent.name == "rules of thumb, no network"
 
 
 def test_lines_are_named_as_each_player_sees_them() -> None:
