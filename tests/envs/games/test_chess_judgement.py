@@ -17,9 +17,10 @@ from keel.runners.arena.match import play_match
 chess = pytest.importorskip("chess")
 
 from keel.envs.games.chess_boards import action_of, state_of
-from keel.envs.games.chess_judgement import DEPTH, judge, settled, standing
+from keel.envs.games.chess_judgement import DEPTH, driven, judge, promise, settled, standing
 
 GAME = make_game("chess")
+EDGES = ("4k3/8/8/8/8/8/8/R3K2R", "4k3/8/4K3/8/8/8/8/R6R")
 
 
 def value(fen: str) -> float:
@@ -53,9 +54,33 @@ def all_captures(board: Any, depth: int) -> float:
 
 def test_the_start_is_even_and_a_queen_is_nine_pawns() -> None:
     assert value(chess.STARTING_FEN) == 0.0
-    ahead = 9.0  # and nothing else differs: 9 / (9 + 5); a king without a queen against it wants no shelter
     assert value("3qk3/8/8/8/8/8/8/3QK3 w - - 0 1") == 0.0
-    assert value("4k3/p7/8/8/8/8/P7/3QK3 w - - 0 1") == pytest.approx(ahead / (ahead + 5.0), abs=0.1)
+    assert value("q3k3/8/8/8/8/8/8/2QQK3 w - - 0 1") == pytest.approx(9.0 / (9.0 + 5.0))
+    assert value("q3k3/8/8/8/8/8/8/2QQK3 w - - 50 90") == pytest.approx(6.75 / (6.75 + 5.0))  # a quarter is gone
+
+
+def test_the_king_that_loses_is_worse_off_at_the_edge_and_beside_the_other_one() -> None:
+    centre, edge, beside = (value(f"{place} w - - 0 1") for place in ("8/8/8/4k3/8/8/8/R3K2R", *EDGES))
+    assert 0.5 < centre < edge < beside < 1.0
+
+
+def test_a_king_in_its_corner_counts_while_there_is_a_queen_to_fear() -> None:
+    fen = "{}/pppppppp/8/8/8/8/PPPPPPPP/{} w - - 0 1"
+    assert value(fen.format("3qk3", "3Q2K1")) == pytest.approx(0.4 / 5.4)
+    assert value(fen.format("4k3", "6K1")) == 0.0
+
+
+def test_rows_are_judged_alone() -> None:
+    """With castling, taking in passing and a pawn that becomes another piece on the board before."""
+    fens = [
+        "r3k2r/8/8/8/8/8/8/R3K2R w KQkq - 0 1",
+        "4k3/8/8/3pP3/8/8/8/4K3 w - d6 0 2",
+        "1n2k3/P7/8/8/8/8/8/4K3 w - - 0 1",
+        "r3k2r/8/8/8/8/8/8/R3K2R b - - 3 1",
+    ]
+    states = np.stack([state_of(chess.Board(fen)) for fen in fens])
+    for together, alone in zip(judge(states), zip(*(judge(state[None]) for state in states), strict=True), strict=True):
+        np.testing.assert_array_equal(together, np.concatenate(alone))
 
 
 def test_colours_make_no_difference() -> None:
@@ -67,12 +92,43 @@ def test_colours_make_no_difference() -> None:
 
 
 def test_captures_are_looked_through_as_if_none_were_left_out() -> None:
-    differs = 0
-    for board in boards_by_lot(60, seed=1):
+    boards = [board for board in boards_by_lot(400, seed=1) if sum(1 for _ in board.generate_legal_captures()) < 6]
+    gained = 0
+    for board in boards:
         ours, theirs = settled(board, -math.inf, math.inf, 3), all_captures(board, 3)
         assert ours == pytest.approx(theirs)
-        differs += ours > standing(board) + 0.5
-    assert differs > 10  # that there was something to take
+        gained += ours > standing(board) + 0.5
+    assert len(boards) > 250
+    assert gained > 60  # that there was something to take
+
+
+@pytest.mark.parametrize(
+    ("fen", "move", "pawns"),
+    [
+        ("4k3/8/8/8/8/8/8/R3K3 w Q - 0 1", "a1b1", 0.0),
+        (
+            "4k3/8/8/3pP3/8/8/8/4K3 w - d6 0 2",
+            "e5d6",
+            1.25 + 0.4 - 0.25 - 0.1,
+        ),  # both stood in the centre, ours on the fifth row
+        ("1n2k3/P7/8/8/8/8/8/4K3 w - - 0 1", "a7b8q", 3.0 - 0.2 + 9.0 - 1.0 - 1.0),  # on the rim; ours was on the 7th
+        ("1n2k3/P7/8/8/8/8/8/4K3 w - - 0 1", "a7b8n", 3.0 - 0.2 + 3.0 - 0.2 - 1.0 - 1.0),
+        ("k7/8/2K5/3n4/8/8/8/Q7 w - - 0 1", "a1d1", 0.0),  # behind: nothing attacks it
+        ("3k4/8/8/8/R7/4K3/8/r7 w - - 0 1", "a4a2", 0.0),  # along the line on which it is attacked
+        ("4k3/8/8/8/2p5/8/3PK3/8 w - - 0 1", "d2d3", 0.0),  # it is defended by the king
+        ("4k3/1r6/P7/8/8/8/8/R3K3 w - - 0 1", "a6a7", 1.0 - 0.4),  # by the rook behind it
+        ("r1bqkbnr/1ppp1ppp/p1n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 0 4", "h5f7", 1.0),  # a king takes no queen
+    ],
+)
+def test_what_a_move_promises(fen: str, move: str, pawns: float) -> None:
+    """By hand; squares and kings that play no part stand as before."""
+    board = chess.Board(fen)
+    now = standing(board) + driven(board, standing(board))
+    drive = driven(board, standing(board))
+    board.push_uci(move)
+    drive = -driven(board, standing(board)) - drive
+    board.pop()
+    assert promise(board, chess.Move.from_uci(move), now) - drive == pytest.approx(pawns)
 
 
 def test_what_hangs_is_taken_and_what_is_defended_is_not() -> None:
@@ -93,7 +149,7 @@ def test_what_hangs_is_taken_and_what_is_defended_is_not() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("fen", ["8/8/8/8/4k3/8/8/3QK3 w - - 0 1", "8/8/8/8/4k3/8/8/R3K2R w - - 0 1"])
 def test_a_won_ending_is_won(fen: str) -> None:
-    """Against somebody who plays as well: queen or two rooks against a bare king, in less than thirty moves."""
+    """Against somebody who plays as well: queen or two rooks against a bare king, in thirty moves at most."""
     search = Search(GAME, SearchConfig(simulations=160, rule="puct", c_init=0.5), 1)
     state = state_of(chess.Board(fen))[None]
     played, plies = play(GAME, state, search.run(state, judge).action), 1

@@ -74,11 +74,11 @@ def test_it_wins_and_says_so() -> None:
 
 
 def test_at_chess_it_takes_a_queen_and_mates() -> None:
-    """After 1. e4 e5 2. Bc4 Nc6 3. Qh5, the mate on f7 is for white; black's queen on g5 is for who stands on d2."""
+    """After 1. e4 e5 2. Bc4 Nc6 3. Qh5, the mate on f7 is for white; black's queen on g5 is for the knight on f3."""
     pytest.importorskip("chess")
     agent = chess_agent(make_game("chess"), 0)
-    for moves, best in (("e2e4 e7e5 f1c4 b8c6 d1h5 g8f6", "h5f7"), ("d2d4 e7e6 e2e3 d8g5 g1f3 g5g6 f1d3 g6g5", "f3g5")):
-        thought = agent.think(after(moves, "chess").position, Level("medium", 60), draw=0)
+    for moves, best in (("e2e4 e7e5 f1c4 b8c6 d1h5 a7a6", "h5f7"), ("d2d4 e7e6 e2e3 d8g5 g1f3 g5g6 f1d3 g6g5", "f3g5")):
+        thought = agent.think(after(moves, "chess").position, Level("medium", 24), draw=0)
         assert thought.candidates[0].name == best
         assert agent.game.action_name(thought.action, 0) == best
     assert agent.name == "rules of thumb, no network"

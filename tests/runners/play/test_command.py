@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from keel.runners.games import pretrained
 from keel.runners.run import Run
 
 Keel = Callable[..., Any]
+committed_run = pretrained.pretrained_run
 
 
 @pytest.fixture
@@ -71,6 +73,18 @@ def test_text_with_json_keeps_stdout_for_the_object(keel: Keel, typed: Callable[
     assert game["seat"] == "second"
     assert game["result"] in ("won", "lost", "drawn")
     assert "the agent plays" in done.error
+
+
+def test_who_plays_where_no_run_is_named(
+    keel: Keel, typed: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pretrained, "pretrained_run", committed_run)
+    agents = {"tic_tac_toe": "the network that comes with Keel", "hex_7x7": "Monte Carlo search, no network"}
+    if importlib.util.find_spec("chess"):
+        agents["chess"] = "rules of thumb, no network"
+    for game, agent in agents.items():
+        typed("quit")
+        assert keel("play", game, "--text", "--json").json["agent"] == agent
 
 
 def test_text_ends_with_the_score(keel: Keel, typed: Callable[..., None]) -> None:
