@@ -48,7 +48,7 @@ PPO_GAME_PRESETS: dict[str, Preset] = {
 # Rewards are -1, 0 or 1, and so are the lowest and the highest value.
 DQN_GAME_PRESETS: dict[str, Preset] = {
     CONNECT_FOUR: Preset(
-        Training(total_steps=200_000, num_envs=64, evaluate_every=20_000, evaluate_episodes=400),
+        Training(total_steps=400_000, num_envs=64, evaluate_every=40_000, evaluate_episodes=400),
         DQNConfig(
             learning_rate=1e-3,
             learning_rate_schedule="linear",
