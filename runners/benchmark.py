@@ -54,6 +54,7 @@ BENCHMARKS = {
 }
 # The options (--set) of the pages that are not made with a benchmark's own defaults.
 PAGE_OPTIONS: dict[str, dict[str, Any]] = {
+    "games-learning": {"jobs": 2},
     "dqn-comparison": {"envs": ["CartPole-v1", "Acrobot-v1"], "seeds": 3, "jobs": 2},
     "dqn-ablation": {"jobs": 2},
     "pretrain-images": {"curve_seeds": 1, "sizes": [50, 200, 1000, 3500]},
