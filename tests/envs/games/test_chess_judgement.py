@@ -163,5 +163,5 @@ def test_a_won_ending_is_won(fen: str) -> None:
 def test_it_beats_who_looks_one_move_ahead() -> None:
     player = SearchPlayer("rules of thumb", GAME, judge, SearchConfig(simulations=60, rule="puct", c_init=0.5))
     match = play_match(GAME, player, ScriptedPlayer(GAME, "one_ply"), 10, 0, opening_moves=2)
-    assert match.tally().wins >= 8
+    assert match.tally().wins >= 9
     assert match.tally().losses == 0
