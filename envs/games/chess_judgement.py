@@ -2,8 +2,8 @@
 
 The pieces count 1, 3, 3.1, 5 and 9 pawns, once no capture pays any more (quiescence: Shannon 1950, "Programming a
 computer for playing chess"), and squares a little: pawns that go forward and hold the centre, pieces that are out, a
-king in its corner while the other side has a queen; and where somebody without a queen is far behind, how near the kings
-are to a mate. Checks and pins are left to the search, and so is a pawn that becomes something without taking.
+king in its corner while the other side has a queen; and where somebody without a queen is far behind, how near the
+kings are to a mate. Checks and pins are left to the search, and so is a pawn that becomes something without taking.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def judge(states: Array) -> tuple[Array, Array]:
 
 
 def promise(board: chess.Board, move: chess.Move, now: float) -> float:
-    """How much better than `now` a move seems to make it, in pawns, with what it brings into safety, and into danger."""
+    """How much better than `now` a move seems to make it, in pawns, with what it saves and what it puts in danger."""
     piece = board.piece_type_at(move.from_square) or chess.PAWN
     saved = hangs(board, move.from_square, piece, chess.BB_EMPTY)
     risked = hangs(board, move.to_square, move.promotion or piece, chess.BB_SQUARES[move.from_square])
@@ -99,12 +99,16 @@ def gain(board: chess.Board, move: chess.Move) -> float:
 
 
 def hangs(board: chess.Board, square: int, piece: int, moved: int) -> float:
-    """What the other side seems to win by taking `piece` of who is to move on `square`; what stood on `moved` is gone."""
+    """What the other side seems to win by taking `piece` of who is to move on `square`; what stood on `moved` is gone.
+
+    Those who attack and defend from behind others, and who takes after the first, are not counted.
+    """
     occupied = board.occupied & ~moved
     attackers = board.attackers_mask(not board.turn, square, occupied)
     if not attackers or piece == chess.KING:
         return 0.0
-    if not board.attackers_mask(board.turn, square, occupied) & ~moved:
+    defenders = board.attackers_mask(board.turn, square, occupied) & ~moved
+    if not defenders or (not defenders & ~board.kings and attackers.bit_count() > 1):  # nor does our king take then
         return WORTH[piece]
     takers = chess.scan_forward(attackers & ~board.kings)  # a king takes nothing that is defended
     worths = [WORTH[board.piece_type_at(taker) or chess.KING] for taker in takers]
@@ -140,7 +144,7 @@ def side(board: chess.Board, colour: chess.Color) -> float:
 
 
 def driven(board: chess.Board, ahead: float) -> float:
-    """How near the kings are to a mate, in pawns for who is to move and is so far `ahead`; below 0 where it is behind."""
+    """How near the kings are to a mate, in pawns for who is to move and is so far `ahead`; below 0 where that is."""
     winner = board.turn if ahead > 0 else not board.turn
     certain = min(1.0, max(0.0, abs(ahead) / LEAD - 1.0))
     if not certain or board.queens & board.occupied_co[not winner]:

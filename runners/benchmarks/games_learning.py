@@ -33,7 +33,7 @@ def run(
     *, envs: list[str] | None = None, agents: list[str] | None = None, seeds: int = 3, jobs: int = 1
 ) -> dict[str, Any]:
     """One row a training, for each agent and world that has a preset: how 1,000 games of the best checkpoint ended
-    against each opponent. Whether it moves first is drawn by lot in each game; the games chose nothing.
+    against each opponent. Whether it moves first is drawn by lot in each game; the games chose no checkpoint.
 
     Args: envs, agents: these alone; jobs: trainings at a time, each on one thread of a process of its own.
     """

@@ -25,7 +25,8 @@ EPILOG = """With a network the levels look at 24, 160 and 1,000 positions before
 how much it looked at each, and so errs. Without a network chess is played by a search of the same sizes that judges
 positions by rules of thumb, and other games by one that judges them by games at random: 100, 1,000 and 4,000 of them,
 or fewer where they take long. In the window n begins a new game, u takes back, s swaps sides, h gives a hint, 1 2 3
-choose the level, t hides the agent's thinking, p passes where that is a choice, escape quits; in the terminal these are words."""
+choose the level, t hides the agent's thinking, p passes where that is a choice, escape quits; in the terminal these
+are words."""
 
 
 def main(arguments: list[str]) -> int:

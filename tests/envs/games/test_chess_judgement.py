@@ -89,6 +89,9 @@ def test_colours_make_no_difference() -> None:
         other = board.copy()
         other.turn = not other.turn
         assert standing(other) == pytest.approx(-standing(board))
+        ours, theirs = (judge(state_of(each)[None]) for each in (board, board.mirror()))
+        np.testing.assert_allclose(ours[0], theirs[0], atol=1e-5)
+        np.testing.assert_allclose(ours[1], theirs[1], atol=1e-5)
 
 
 def test_captures_are_looked_through_as_if_none_were_left_out() -> None:
@@ -113,8 +116,9 @@ def test_captures_are_looked_through_as_if_none_were_left_out() -> None:
         ),  # both stood in the centre, ours on the fifth row
         ("1n2k3/P7/8/8/8/8/8/4K3 w - - 0 1", "a7b8q", 3.0 - 0.2 + 9.0 - 1.0 - 1.0),  # on the rim; ours was on the 7th
         ("1n2k3/P7/8/8/8/8/8/4K3 w - - 0 1", "a7b8n", 3.0 - 0.2 + 3.0 - 0.2 - 1.0 - 1.0),
-        ("k7/8/2K5/3n4/8/8/8/Q7 w - - 0 1", "a1d1", 0.0),  # behind: nothing attacks it
+        ("3rk3/8/7b/8/8/5N2/8/4K3 w - - 0 1", "f3d2", -3.0),  # two attack it, and the king alone defends it
         ("3k4/8/8/8/R7/4K3/8/r7 w - - 0 1", "a4a2", 0.0),  # along the line on which it is attacked
+        ("3k4/8/8/8/R7/4K3/8/r7 w - - 0 1", "a4a6", 0.0),  # and away on it
         ("4k3/8/8/8/2p5/8/3PK3/8 w - - 0 1", "d2d3", 0.0),  # it is defended by the king
         ("4k3/1r6/P7/8/8/8/8/R3K3 w - - 0 1", "a6a7", 1.0 - 0.4),  # by the rook behind it
         ("r1bqkbnr/1ppp1ppp/p1n5/4p2Q/2B1P3/8/PPPP1PPP/RNB1K1NR w KQkq - 0 4", "h5f7", 1.0),  # a king takes no queen
