@@ -140,7 +140,7 @@ def chess_agent(game: Game, seed: int) -> Agent:
     """
     from keel.envs.games.chess_judgement import judge
 
-    config = SearchConfig(c_init=0.5)  # with 1.25 it mates later, and by 60 simulations a move not always
+    config = SearchConfig(c_init=0.5)  # with 1.25 two rooks mate in 39 plies of 160 simulations, so in 27
     return Agent(game, "rules of thumb, no network", judge, NETWORK_LEVELS, config, seed)
 
 
