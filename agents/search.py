@@ -94,7 +94,7 @@ class Found(NamedTuple):
 class Search:
     """Searches in up to `batch` games at once; its arrays are made once.
 
-    They take batch x (simulations + 1) x (28 L + S + 17) bytes, with the L and S of the game.
+    They take batch x (simulations + 1) x (32 L + S + 20) bytes, with the L and S of the game.
 
     Raises:
         ValueError: `batch` below 1.
@@ -145,7 +145,7 @@ class Search:
             if noise.shape != legal.shape:
                 raise ValueError(f"noise is {noise.shape}: it must be {legal.shape}, a number an action")
             scatter_noise(tree, rule, noise, self.config.noise_share, self._noise)
-        halving = self._halving[np.minimum(tree.edges[:, ROOT], len(self._halving) - 1)]
+        halving = self._halving[np.minimum(tree.nodes["edges"][:, ROOT], len(self._halving) - 1)]
         leaf = self._leaf[:batch]
         for simulation in range(self.config.simulations):
             considered = halving[:, simulation]  # visits of those that are tried now
@@ -163,7 +163,7 @@ class Search:
             )
             if growing:
                 self._grow(tree, growing, leaf, evaluate)
-            elif tree.known[:, ROOT].all():
+            elif tree.nodes["known"][:, ROOT].all():
                 break
             carry_up(tree, leaf, self.config.prove)
         return self._found(tree, rule, value)
@@ -172,11 +172,12 @@ class Search:
         """Of the last run's tree `row`: `action` at its root, and on from there the best moves."""
         tree, node, moves = self._tree, ROOT, []
         good = np.zeros(self.game.most_legal, bool)
-        edge = int(np.flatnonzero(tree.action[row, ROOT, : tree.edges[row, ROOT]] == action)[0])
-        while tree.visits[row, node, edge] > 0:
-            moves.append(int(tree.action[row, node, edge]))
-            node = int(tree.child[row, node, edge])
-            if tree.edges[row, node] == 0:
+        edges = tree.edges[row, ROOT, : tree.nodes[row, ROOT]["edges"]]
+        edge = int(np.flatnonzero(edges["action"] == action)[0])
+        while (taken := tree.edges[row, node, edge])["visits"] > 0:
+            moves.append(int(taken["action"]))
+            node = int(taken["child"])
+            if tree.nodes[row, node]["edges"] == 0:
                 break
             worth_playing(tree, row, node, self.config.prove, good)
             edge = best_edge(tree, row, node, good)

@@ -1,10 +1,10 @@
-"""Many search trees at a time as flat arrays: growing, walking down, and carrying values up.
+"""Many search trees at a time as arrays of nodes and edges: growing, walking down, and carrying values up.
 
 Values are those of the player who is to move at a node; what is a gain for one is a loss for the other, so they change
 their sign from a node to its parent. The edges of a node are its legal actions, in order.
 
-The inner loops pass indices and loop over numbers where they can: a slice costs an atomic count of references, and an
-assignment of one array to another a check of shapes that keeps numba from leaving such counts out.
+The inner loops copy bytes one by one: an assignment of one array to another has a check of shapes, which keeps numba
+from leaving out the atomic counts of references to both.
 
 What a position is worth is known where the game has ended, and, with `prove`, wherever that follows from what is known
 below it. Source of that: Winands et al. 2008, Monte-Carlo tree search solver.
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from keel.agents.tree_rules import gumbel_edge, halving_edge, improved_logits, puct_edge
+from keel.agents.tree_rules import EDGE, gumbel_edge, halving_edge, improved_logits, puct_edge
 from keel.envs.compiled import kernel
 from keel.envs.protocol import Array
 
@@ -25,77 +25,73 @@ WON, LOST = 1.0, -1.0
 PUCT, GUMBEL = 0, 1
 
 
-class Tree(NamedTuple):
-    """B trees of at most N nodes with at most L edges each. Node 0 is the root."""
+NODE = np.dtype(
+    [
+        ("value", np.float32),  # the network's, or where it is known what the position is worth
+        ("parent", np.int32),
+        ("parent_edge", np.int32),
+        ("edges", np.int32),  # how many it has
+        ("known", np.bool_),  # whether it is known what it is worth: there the search goes no further
+    ],
+    align=True,
+)
 
-    nodes: Array  # [B] int32, how many there are
+
+class Tree(NamedTuple):
+    """B trees of at most N nodes with at most L edges each. Node 0 is the root.
+
+    What a step asks of a node, or of an edge, lies side by side: reading it from memory takes longer than reckoning.
+    """
+
+    size: Array  # [B] int32, how many nodes there are
     state: Array  # [B N S] int8
-    value: Array  # [B N] float32, the network's, or where it is known what the position is worth
-    known: Array  # [B N] bool, whether that is so: there the search goes no further
-    parent: Array  # [B N] int32
-    parent_edge: Array  # [B N] int32
-    edges: Array  # [B N] int32, how many a node has
-    action: Array  # [B N L] int32
-    logit: Array  # [B N L] float32
-    prior: Array  # [B N L] float32, of the legal actions alone
-    visits: Array  # [B N L] int32
-    total: Array  # [B N L] float64, of the values that came up through the edge, for the player who took it
-    child: Array  # [B N L] int32, or NOTHING
+    nodes: Array  # [B N] NODE
+    edges: Array  # [B N L] tree_rules.EDGE, of which a node's first ones are there
 
 
 def make_tree(batch: int, nodes: int, edges: int, state_size: int) -> Tree:
     """Room for so many; nothing in it counts before `plant`."""
-    node, edge = (batch, nodes), (batch, nodes, edges)
     return Tree(
         np.zeros(batch, np.int32),
-        np.zeros((*node, state_size), np.int8),
-        np.zeros(node, np.float32),
-        np.zeros(node, bool),
-        np.zeros(node, np.int32),
-        np.zeros(node, np.int32),
-        np.zeros(node, np.int32),
-        np.zeros(edge, np.int32),
-        np.zeros(edge, np.float32),
-        np.zeros(edge, np.float32),
-        np.zeros(edge, np.int32),
-        np.zeros(edge, np.float64),
-        np.zeros(edge, np.int32),
+        np.zeros((batch, nodes, state_size), np.int8),
+        np.zeros((batch, nodes), NODE),
+        np.zeros((batch, nodes, edges), EDGE),
     )
 
 
 @kernel
 def expand(tree: Tree, row: int, node: int, logits: Array, judged: int, legal: Array, index: int) -> None:
     """Give a node its edges: the actions in `legal[index]`, with the softmax of their `logits[judged]` as prior."""
+    edges = tree.edges[row, node]
     count, highest = 0, np.float32(-np.inf)
     for action in range(legal.shape[1]):
         if legal[index, action]:
-            logit = logits[judged, action]
-            tree.action[row, node, count] = action
-            tree.logit[row, node, count] = logit
-            tree.visits[row, node, count] = 0
-            tree.total[row, node, count] = 0.0
-            tree.child[row, node, count] = NOTHING
-            highest = max(highest, logit)
+            edge = edges[count]
+            edge.action = action
+            edge.logit = logits[judged, action]
+            edge.visits = 0
+            edge.total = 0.0
+            edge.child = NOTHING
+            highest = max(highest, edge.logit)
             count += 1
     mass = 0.0
-    for edge in range(count):
-        weight = np.exp(tree.logit[row, node, edge] - highest)
-        tree.prior[row, node, edge] = weight
+    for number in range(count):
+        weight = np.exp(edges[number].logit - highest)
+        edges[number].prior = weight
         mass += weight
-    for edge in range(count):
-        tree.prior[row, node, edge] /= mass
-    tree.edges[row, node] = count
+    for number in range(count):
+        edges[number].prior /= mass
+    tree.nodes[row, node].edges = count
 
 
 @kernel
 def plant(tree: Tree, states: Array, legal: Array, logits: Array, value: Array) -> None:
     """Start tree b with the state b, and with nothing below it."""
     for row in range(states.shape[0]):
-        tree.nodes[row] = 1
+        tree.size[row] = 1
         tree.state[row, ROOT] = states[row]
-        tree.value[row, ROOT] = value[row]
-        tree.known[row, ROOT] = False
-        tree.parent[row, ROOT] = NOTHING
+        root = tree.nodes[row, ROOT]
+        root.value, root.known, root.parent = value[row], False, NOTHING
         expand(tree, row, ROOT, logits, row, legal, row)
 
 
@@ -118,33 +114,28 @@ def descend(
     growing = 0
     for row in range(leaf.shape[0]):
         node, edge = ROOT, NOTHING
-        while not tree.known[row, node]:
-            count = tree.edges[row, node]
-            visits, total, value = tree.visits[row, node, :count], tree.total[row, node, :count], tree.value[row, node]
-            prior, edge = tree.prior[row, node, :count], NOTHING
+        while not tree.nodes[row, node].known:
+            edges, value = tree.edges[row, node, : tree.nodes[row, node].edges], tree.nodes[row, node].value
             if node == ROOT and rule == GUMBEL:
-                edge = halving_edge(
-                    tree.logit[row, node, :count], visits, total, constants, considered[row], noise[row]
-                )
-                # Of what is known to lose `carry_up` has taken the prior away. Asked here, as a function given the tree
-                # would cost a count of references for each of its arrays.
-                if edge != NOTHING and prior[edge] == 0.0:
-                    child = tree.child[row, node, edge]
-                    if child != NOTHING and tree.known[row, child] and tree.value[row, child] == WON:
+                edge = halving_edge(edges, constants, considered[row], noise[row])
+                # Of what is known to lose `carry_up` has taken the prior away.
+                if edge != NOTHING and edges[edge].prior == 0.0:
+                    child = edges[edge].child
+                    if child != NOTHING and tree.nodes[row, child].known and tree.nodes[row, child].value == WON:
                         edge = NOTHING
             elif node != ROOT and inside == GUMBEL:
-                edge = gumbel_edge(tree.logit[row, node, :count], prior, visits, total, value, constants)
+                edge = gumbel_edge(edges, value, constants)
             if edge == NOTHING:  # also where a root has visits to spare, as its candidates are known to be lost
-                edge = puct_edge(prior, visits, total, value, constants)
-            if tree.child[row, node, edge] == NOTHING:
+                edge = puct_edge(edges, value, constants)
+            if edges[edge].child == NOTHING:
                 break
-            node, edge = tree.child[row, node, edge], NOTHING
+            node, edge = edges[edge].child, NOTHING
         leaf[row, 0], leaf[row, 1] = node, edge
         if edge != NOTHING:
             rows[growing] = row
             for byte in range(before.shape[1]):
                 before[growing, byte] = tree.state[row, node, byte]
-            moves[growing] = tree.action[row, node, edge]
+            moves[growing] = tree.edges[row, node, edge].action
             growing += 1
     return growing
 
@@ -159,21 +150,18 @@ def grow(
     Args: logits: [M A] of the states that have not ended. logits_row: [n] where a state's logits are.
     """
     for index in range(after.shape[0]):
-        row = rows[index]
-        parent, edge, node = leaf[row, 0], leaf[row, 1], int(tree.nodes[row])
-        tree.nodes[row] += 1
+        row = int(rows[index])
+        parent, edge, number = int(leaf[row, 0]), int(leaf[row, 1]), int(tree.size[row])
+        tree.size[row] += 1
         for byte in range(after.shape[1]):
-            tree.state[row, node, byte] = after[index, byte]
-        tree.value[row, node] = value[index]
-        tree.known[row, node] = ended[index]
-        tree.parent[row, node] = parent
-        tree.parent_edge[row, node] = edge
-        tree.child[row, parent, edge] = node
-        leaf[row, 0], leaf[row, 1] = node, NOTHING
-        if ended[index]:
-            tree.edges[row, node] = 0
-        else:
-            expand(tree, row, node, logits, logits_row[index], legal, index)
+            tree.state[row, number, byte] = after[index, byte]
+        node = tree.nodes[row, number]
+        node.value, node.known, node.edges = value[index], ended[index], 0
+        node.parent, node.parent_edge = parent, edge
+        tree.edges[row, parent, edge].child = number
+        leaf[row, 0], leaf[row, 1] = number, NOTHING
+        if not ended[index]:
+            expand(tree, row, number, logits, logits_row[index], legal, index)
 
 
 @kernel
@@ -183,71 +171,74 @@ def carry_up(tree: Tree, leaf: Array, prove: bool) -> None:
     Args: prove: find out which positions are known by that, and keep from what is known to be lost.
     """
     for row in range(leaf.shape[0]):
-        node = leaf[row, 0]
-        value = tree.value[row, node]
-        while tree.parent[row, node] != NOTHING:
-            parent, edge = tree.parent[row, node], tree.parent_edge[row, node]
+        node = tree.nodes[row, leaf[row, 0]]
+        value = node.value
+        while node.parent != NOTHING:
+            parent = node.parent
+            edge = tree.edges[row, parent, node.parent_edge]
             value = -value
-            tree.visits[row, parent, edge] += 1
-            tree.total[row, parent, edge] += value
-            if prove and tree.known[row, node]:
-                tree.total[row, parent, edge] = tree.visits[row, parent, edge] * value  # nothing else counts any more
+            edge.visits += 1
+            edge.total += value
+            if prove and node.known:
+                edge.total = edge.visits * value  # nothing else counts any more
                 if value == LOST:
-                    tree.prior[row, parent, edge] = 0.0
+                    edge.prior = 0.0
                 if follows(tree, row, parent):
-                    value = tree.value[row, parent]
-            node = parent
+                    value = tree.nodes[row, parent].value
+            node = tree.nodes[row, parent]
 
 
 @kernel
-def follows(tree: Tree, row: int, node: int) -> bool:
+def follows(tree: Tree, row: int, number: int) -> bool:
     """Whether it is known what a node is worth: one of its moves wins, or all of them are known. Notes it there."""
-    best, all_known = LOST, True
-    for edge in range(tree.edges[row, node]):
-        child = tree.child[row, node, edge]
-        if child != NOTHING and tree.known[row, child]:
-            best = max(best, -tree.value[row, child])
+    node, best, all_known = tree.nodes[row, number], LOST, True
+    for edge in range(node.edges):
+        child = tree.edges[row, number, edge].child
+        if child != NOTHING and tree.nodes[row, child].known:
+            best = max(best, -tree.nodes[row, child].value)
         else:
             all_known = False
     if best == WON or all_known:
-        tree.known[row, node], tree.value[row, node] = True, best
-    return tree.known[row, node]
+        node.known, node.value = True, best
+    return node.known
 
 
 @kernel
-def worth_playing(tree: Tree, row: int, node: int, prove: bool, out: Array) -> None:
+def worth_playing(tree: Tree, row: int, number: int, prove: bool, out: Array) -> None:
     """Fill `out` [L] with which edges can be the best: where the node is known those that are worth as much, elsewhere
     those that are not known to be lost."""
-    for edge in range(tree.edges[row, node]):
-        child = tree.child[row, node, edge]
-        known = prove and child != NOTHING and tree.known[row, child]
-        if tree.known[row, node]:
-            out[edge] = known and -tree.value[row, child] == tree.value[row, node]
+    node = tree.nodes[row, number]
+    for edge in range(node.edges):
+        child = tree.edges[row, number, edge].child
+        known = prove and child != NOTHING and tree.nodes[row, child].known
+        if node.known:
+            out[edge] = known and -tree.nodes[row, child].value == node.value
         else:
-            out[edge] = not (known and -tree.value[row, child] == LOST)
+            out[edge] = not (known and -tree.nodes[row, child].value == LOST)
 
 
 @kernel
 def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise: Array) -> None:
     """Bring noise [B A] to the edges of the roots: into their priors (PUCT), or to `edge_noise` [B L] (GUMBEL)."""
     for row in range(noise.shape[0]):
-        for edge in range(tree.edges[row, ROOT]):
-            drawn = noise[row, tree.action[row, ROOT, edge]]
+        for number in range(tree.nodes[row, ROOT].edges):
+            edge = tree.edges[row, ROOT, number]
+            drawn = noise[row, edge.action]
             if rule == PUCT:
-                tree.prior[row, ROOT, edge] += share * (drawn - tree.prior[row, ROOT, edge])
+                edge.prior += share * (drawn - edge.prior)
             else:
-                edge_noise[row, edge] = drawn
+                edge_noise[row, number] = drawn
 
 
 @kernel
-def best_edge(tree: Tree, row: int, node: int, good: Array) -> int:
+def best_edge(tree: Tree, row: int, number: int, good: Array) -> int:
     """The edge of the most visits, and of those the likeliest one, among the `good` [L]."""
-    best = NOTHING
-    for edge in range(tree.edges[row, node]):
+    best, edges = NOTHING, tree.edges[row, number]
+    for edge in range(tree.nodes[row, number].edges):
         if not good[edge]:
             continue
-        more = 1 if best == NOTHING else tree.visits[row, node, edge] - tree.visits[row, node, best]
-        if more > 0 or (more == 0 and tree.prior[row, node, edge] > tree.prior[row, node, best]):
+        more = 1 if best == NOTHING else edges[edge].visits - edges[best].visits
+        if more > 0 or (more == 0 and edges[edge].prior > edges[best].prior):
             best = edge
     return best
 
@@ -258,12 +249,13 @@ def conclude(
     value: Array, action_value: Array, known: Array,
 ) -> None:  # fmt: skip
     """Fill in what is known of every root: see `search.Found`."""
-    improved, good = np.zeros(tree.action.shape[2]), np.zeros(tree.action.shape[2], np.bool_)
+    improved, good = np.zeros(tree.edges.shape[2]), np.zeros(tree.edges.shape[2], np.bool_)
     for row in range(action.shape[0]):
-        count = tree.edges[row, ROOT]
-        tried, total = tree.visits[row, ROOT, :count], tree.total[row, ROOT, :count]
-        logit, prior, own = tree.logit[row, ROOT, :count], tree.prior[row, ROOT, :count], tree.value[row, ROOT]
-        known[row] = tree.known[row, ROOT]
+        root = tree.nodes[row, ROOT]
+        count, own = root.edges, root.value
+        edges = tree.edges[row, ROOT, :count]
+        tried, total, logit = edges["visits"], edges["total"], edges["logit"]
+        known[row] = root.known
         worth_playing(tree, row, ROOT, prove, good)
         kept = good[:count]
         value[row] = own if known[row] else (own + (total * kept).sum()) / (1 + (tried * kept).sum())
@@ -273,16 +265,16 @@ def conclude(
             if not improved[:count].any():  # whatever was tried is lost
                 improved[:count] = np.exp(np.where(kept, logit - logit[kept].max(), -np.inf))
         else:
-            improved_logits(logit, prior, tried, total, own, constants, improved[:count])
+            improved_logits(edges, own, constants, improved[:count])
             improved[:count] = np.where(kept, improved[:count], -np.inf)
-            best = halving_edge(logit, tried, total, constants, tried.max(), noise[row])
+            best = halving_edge(edges, constants, tried.max(), noise[row])
             if known[row] or not kept[best]:
                 best = np.argmax(noise[row, :count] + improved[:count])
             improved[:count] = np.exp(improved[:count] - improved[:count].max())
         improved[:count] /= improved[:count].sum()
-        action[row] = tree.action[row, ROOT, best]
+        action[row] = edges[best].action
         for edge in range(count):
-            at = tree.action[row, ROOT, edge]
+            at = edges[edge].action
             visits[row, at], policy[row, at] = tried[edge], improved[edge]
             if tried[edge]:
                 action_value[row, at] = total[edge] / tried[edge]

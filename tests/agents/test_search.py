@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keel.agents.search import Search, SearchConfig
-from keel.agents.tree_rules import halving_visits, puct_edge
+from keel.agents.tree_rules import EDGE, halving_visits, puct_edge
 from keel.envs.games.games import make_game
 from keel.envs.games.opponents import play
 
@@ -112,10 +112,10 @@ def test_noise_is_mixed_into_the_priors_of_puct() -> None:
 
 def test_puct_by_hand() -> None:
     """16 visits, c 1: 0.5 + 4 x 0.5 / 11 = 0.68, -0.2 + 4 x 0.3 / 6 = 0, and untried its node's value + 4 x 0.2."""
-    prior, visits, total = np.array([0.5, 0.3, 0.2]), np.array([10, 5, 0]), np.array([5.0, -1.0, 0.0])
-    constants = np.array([1.0, 1e9, 0.0, 0.0])
-    assert puct_edge(prior, visits, total, 0.1, constants) == 2  # 0.90
-    assert puct_edge(prior, visits, total, -0.2, constants) == 0  # 0.60
+    edges, constants = np.zeros(3, EDGE), np.array([1.0, 1e9, 0.0, 0.0])
+    edges["prior"], edges["visits"], edges["total"] = [0.5, 0.3, 0.2], [10, 5, 0], [5.0, -1.0, 0.0]
+    assert puct_edge(edges, 0.1, constants) == 2  # 0.90
+    assert puct_edge(edges, -0.2, constants) == 0  # 0.60
 
 
 def test_sequential_halving_shares_the_simulations() -> None:
