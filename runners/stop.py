@@ -17,11 +17,15 @@ class StopWish:
 
     The training looks at `signal` between two updates, where it can save. Outside the main thread, where Python
     allows no handlers, nothing is noted.
+
+    Args: looks_twice: the second one is only noted too, in `at_once`, for who must not be torn from what it is at; the
+        third one stops.
     """
 
-    def __init__(self, tell: Callable[[str], None]) -> None:
+    def __init__(self, tell: Callable[[str], None], *, looks_twice: bool = False) -> None:
         self.signal: signal.Signals | None = None
-        self._tell = tell
+        self.at_once = False
+        self._tell, self._looks_twice = tell, looks_twice
         self._before: dict[signal.Signals, Any] = {}
 
     def __enter__(self) -> Self:
@@ -36,7 +40,10 @@ class StopWish:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.signal is not None:
-            raise KeyboardInterrupt
+            if self.at_once or not self._looks_twice:
+                raise KeyboardInterrupt
+            self.at_once = True
+            return
         self.signal = signal.Signals(number)
         self._tell(f"{self.signal.name}: saving and stopping at the end of this step; once more to stop at once")
 

@@ -90,13 +90,10 @@ class Jobs:
 
     def run(self) -> int:
         """Until all are over. Returns: the exit code, by the signal that stopped them or by whether one has failed."""
-        wish = StopWish(lambda text: self._view.message(text.replace("this step", "their steps")))
+        wish = StopWish(lambda text: self._view.message(text.replace("this step", "their steps")), looks_twice=True)
         try:
-            with wish:
-                try:
-                    self._until_over(wish)
-                except KeyboardInterrupt:
-                    self._stop_at_once()
+            with wish, contextlib.suppress(KeyboardInterrupt):
+                self._until_over(wish)
         finally:
             for job in self._running:
                 job.kill()
@@ -115,6 +112,8 @@ class Jobs:
             if wish.signal is not None and not asked:
                 asked = True
                 self._ask_to_stop()
+            if wish.at_once:
+                return self._stop_at_once()
             self._look(stopping=wish.signal is not None)
 
     def _stop_at_once(self) -> None:
