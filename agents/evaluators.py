@@ -31,9 +31,13 @@ class TorchEvaluator:
     def refresh(self, network: nn.Module) -> None:
         self._network.load_state_dict(network.state_dict())
 
-    @torch.no_grad()
     def __call__(self, states: Array) -> tuple[Array, Array]:
-        logits, value = self._network(torch.from_numpy(self._game.observe(states)).to(self._device))
+        return self.judge(self._game.observe(states))
+
+    @torch.no_grad()
+    def judge(self, planes: Array) -> tuple[Array, Array]:
+        """Of what a network sees, [n C H W]."""
+        logits, value = self._network(torch.from_numpy(planes).to(self._device))
         return logits.cpu().numpy(), value.cpu().numpy()
 
 
@@ -63,7 +67,11 @@ class OnnxEvaluator:
         self._session: Any = self._make(self._model.SerializeToString())
 
     def __call__(self, states: Array) -> tuple[Array, Array]:
-        logits, value = self._session.run([LOGITS, VALUE], {PLANES: self._game.observe(states)})
+        return self.judge(self._game.observe(states))
+
+    def judge(self, planes: Array) -> tuple[Array, Array]:
+        """Of what a network sees, [n C H W]."""
+        logits, value = self._session.run([LOGITS, VALUE], {PLANES: planes})
         return logits, value
 
 
@@ -95,6 +103,30 @@ NetworkEvaluator: TypeAlias = TorchEvaluator | OnnxEvaluator
 def network_evaluator(game: Game, network: nn.Module, device: torch.device) -> NetworkEvaluator:
     """ONNX Runtime's where the network is on the CPU, else torch's."""
     return OnnxEvaluator(game, network) if device.type == "cpu" else TorchEvaluator(game, network, device)
+
+
+class SymmetricEvaluator:
+    """A network asked about every way to turn or mirror the board that the rules do not notice: the means of its logits
+    and values.
+
+    That takes as many evaluations as there are ways, and is for playing well: a network learns such likeness only by
+    and by, and its errors at two mirror images are not the same.
+
+    Source: Silver et al. 2016, Mastering the game of Go with deep neural networks and tree search, methods, "Symmetries".
+    """
+
+    def __init__(self, game: Game, evaluate: NetworkEvaluator) -> None:
+        self._game, self._evaluate = game, evaluate
+
+    def __call__(self, states: Array) -> tuple[Array, Array]:
+        game, planes = self._game, self._game.observe(states)
+        flat, ways = planes.reshape(*planes.shape[:2], -1), len(game.cell_symmetries)
+        turned = np.concatenate([flat[:, :, cells] for cells in game.cell_symmetries])
+        turned_logits, value = self._evaluate.judge(turned.reshape(-1, *planes.shape[1:]))
+        logits = np.zeros((len(states), game.actions), np.float32)
+        for way, actions in enumerate(game.action_symmetries):
+            logits[:, actions] += turned_logits[way * len(states) : (way + 1) * len(states)]
+        return logits / ways, value.reshape(ways, -1).mean(axis=0)
 
 
 class RolloutEvaluator:

@@ -8,23 +8,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from keel.agents.evaluators import network_evaluator
+from keel.agents.evaluators import SymmetricEvaluator, network_evaluator
 from keel.agents.players import SearchPlayer
 from keel.agents.search import Evaluate, Search, SearchConfig
 from keel.envs.errors import KeelError
 from keel.envs.games.games import make_game
 from keel.envs.protocol import Array
-from keel.networks.policy_value import PolicyValueNetwork
 from keel.networks.pretraining.audit import wilson
-from keel.runners.agents import pick_device
 from keel.runners.arena.match import play_match
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved, board_of, solved, solver
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
 from keel.runners.files import read_json
-from keel.runners.games.players import make_player, playing
+from keel.runners.games.players import make_player, playing, run_search
 from keel.runners.run import Run
-from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, load_network
+from keel.runners.selfplay.settings import SelfPlaySettings, default_settings
 from keel.runners.selfplay.trainer import SelfPlayTrainer
 from keel.runners.train_alphazero import train
 
@@ -58,14 +56,14 @@ def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | Non
 
     def judge_now(trainer: SelfPlayTrainer) -> None:
         every = Solved(*(part[::CURVE_SHARE] for part in positions))
-        evaluate = network_evaluator(trainer.game, trainer.learner.network, trainer.learner.device)
+        network = network_evaluator(trainer.game, trainer.learner.network, trainer.learner.device)
+        evaluate = SymmetricEvaluator(trainer.game, network)
         shares = judged(every, evaluate, CURVE_SIMULATIONS, search)
         minute = trainer.clock.training_seconds / 60.0
         curve.append({"minute": minute, "moves": trainer.learner.moves, "shares": shares})
 
     result = train(settings, run_dir=None if folder is None else Path(folder), on_evaluation=judge_now)
-    network = trained_network(result.run)
-    evaluate = network_evaluator(make_game(GAME), network, next(network.parameters()).device)
+    evaluate, _ = run_search(result.run, make_game(GAME), "last", "cpu")
     rows = [row for row in result.run.metrics() if "eval/elo" in row]
     return {
         "minutes": settings.training.minutes,
@@ -82,11 +80,6 @@ def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | Non
         "rollouts": {str(count): against_rollouts(result.run, games, count) for count in MATCH_SIMULATIONS},
         "solver": against_the_solver(evaluate, search, games, settings.seed),
     }
-
-
-def trained_network(run: Run) -> PolicyValueNetwork:
-    """The last network of a run."""
-    return load_network(run, SelfPlaySettings.from_run(run), make_game(GAME), "last", pick_device("cpu"))
 
 
 def chosen(states: Array, evaluate: Evaluate, simulations: int, config: SearchConfig) -> Array:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
-from keel.agents.evaluators import NetworkEvaluator, RolloutEvaluator, network_evaluator
+from keel.agents.evaluators import RolloutEvaluator, SymmetricEvaluator, network_evaluator
 from keel.agents.players import Player, ScriptedPlayer, SearchPlayer
 from keel.agents.search import SearchConfig
 from keel.envs.errors import closest
@@ -62,13 +62,14 @@ def run_player(
 
 def run_search(
     run: Run, game: Game, checkpoint: Literal["best", "last"], device: str
-) -> tuple[NetworkEvaluator, SearchConfig]:
+) -> tuple[SymmetricEvaluator, SearchConfig]:
     """A run's network as a judge of positions, and how it searches where it plays to win. Raises: as `make_player`."""
     settings = SelfPlaySettings.from_run(run)
     if settings.game != game.name:
         raise ValueError(f"{run.name} plays {settings.game}, and the game is {game.name}")
     network = load_network(run, settings, game, checkpoint, pick_device(device))
-    return network_evaluator(game, network, pick_device(device)), playing(settings.hyperparameters.search)
+    evaluate = network_evaluator(game, network, pick_device(device))
+    return SymmetricEvaluator(game, evaluate), playing(settings.hyperparameters.search)
 
 
 def playing(search: SearchConfig) -> SearchConfig:

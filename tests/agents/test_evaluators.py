@@ -7,7 +7,13 @@ import pytest
 import torch
 
 from keel.agents.alphazero import make_network
-from keel.agents.evaluators import OnnxEvaluator, RolloutEvaluator, TorchEvaluator, network_evaluator
+from keel.agents.evaluators import (
+    OnnxEvaluator,
+    RolloutEvaluator,
+    SymmetricEvaluator,
+    TorchEvaluator,
+    network_evaluator,
+)
 from keel.envs.games.games import make_game
 from keel.envs.games.opponents import play
 from keel.networks.backbone import BackboneConfig, BoardConfig, CNNConfig
@@ -76,6 +82,34 @@ def test_an_evaluator_keeps_the_weights_it_was_given() -> None:
         parameter.data.zero_()
     for evaluate, expected in zip(evaluators, before, strict=True):
         np.testing.assert_array_equal(evaluate(states)[0], expected)
+
+
+def test_mirror_images_are_judged_as_the_mean_of_both() -> None:
+    game, states = make_game("connect_four"), random_states("connect_four", 9, 7)
+    evaluate = network_evaluator(game, network_of("connect_four", SMALL), CPU)
+    images = states.reshape(-1, 6, 7)[:, :, ::-1].reshape(states.shape)
+    (logits, value), (of_images, value_of_images) = evaluate(states), evaluate(images)
+    assert np.abs(logits - of_images[:, ::-1]).max() > 1e-3, "the network itself does not know that they are alike"
+    found, found_value = SymmetricEvaluator(game, evaluate)(states)
+    np.testing.assert_allclose(found, (logits + of_images[:, ::-1]) / 2, atol=1e-5)
+    np.testing.assert_allclose(found_value, (value + value_of_images) / 2, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tic_tac_toe", "othello_6x6", "hex_7x7", "breakthrough", "chess"])
+def test_turning_the_board_turns_what_is_thought_of_it(name: str) -> None:
+    """Positions after the same moves on a board turned first: their logits are the same, each for the turned action."""
+    game, chance = make_game(name), np.random.default_rng(1)
+    evaluate = SymmetricEvaluator(game, network_evaluator(game, network_of(name, SMALL), CPU))
+    for cells, actions in zip(game.cell_symmetries, game.action_symmetries, strict=True):
+        back = np.argsort(actions)  # of an action the one that it is on the turned board
+        state, turned = game.start()[None], game.start()[None]
+        turned[:, : len(cells)] = state[:, cells]  # Othello does not begin alike from all sides
+        for _ in range(4):
+            move = chance.choice(np.flatnonzero(game.legal(state)[0]))
+            state, turned = play(game, state, np.array([move])).after, play(game, turned, back[[move]]).after
+        (logits, value), (of_turned, value_of_turned) = evaluate(state), evaluate(turned)
+        np.testing.assert_allclose(of_turned[0], logits[0, actions], atol=1e-5)
+        np.testing.assert_allclose(value_of_turned, value, atol=1e-5)
 
 
 def test_games_by_lot_are_worth_what_they_are_on_average() -> None:
