@@ -106,13 +106,13 @@ def network_evaluator(game: Game, network: nn.Module, device: torch.device) -> N
 
 
 class SymmetricEvaluator:
-    """A network asked about every way to turn or mirror the board that the rules do not notice: the means of its logits
-    and values.
+    """Asks a network about every symmetry of the board, and takes the mean of its logits and of its values.
 
-    That takes as many evaluations as there are ways, and is for playing well: a network learns such likeness only by
-    and by, and its errors at two mirror images are not the same.
+    That is for playing well, for as many evaluations as the game has symmetries: a network learns that they are alike
+    only by and by, and its errors at two mirror images are not the same.
 
-    Source: Silver et al. 2016, Mastering the game of Go with deep neural networks and tree search, methods, "Symmetries".
+    Source: Silver et al. 2016, Mastering the game of Go with deep neural networks and tree search, methods, "Symmetries",
+    who take the mean of probabilities, and inside a search one symmetry by lot.
     """
 
     def __init__(self, game: Game, evaluate: NetworkEvaluator) -> None:
@@ -120,8 +120,8 @@ class SymmetricEvaluator:
 
     def __call__(self, states: Array) -> tuple[Array, Array]:
         game, planes = self._game, self._game.observe(states)
-        flat, ways = planes.reshape(*planes.shape[:2], -1), len(game.cell_symmetries)
-        turned = np.concatenate([flat[:, :, cells] for cells in game.cell_symmetries])
+        flat, ways = planes.reshape(*planes.shape[:2], game.height * game.width), len(game.cell_symmetries)
+        turned = np.concatenate([flat.take(cells, axis=2) for cells in game.cell_symmetries])
         turned_logits, value = self._evaluate.judge(turned.reshape(-1, *planes.shape[1:]))
         logits = np.zeros((len(states), game.actions), np.float32)
         for way, actions in enumerate(game.action_symmetries):

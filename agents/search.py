@@ -88,7 +88,7 @@ class Found(NamedTuple):
     value: Array  # [B] float32
     action_value: Array  # [B A] float32, the mean below each action, nan where nothing was visited
     known: Array  # [B] bool, whether the root's value was proven; then the action is one that reaches it
-    network_value: Array  # [B] float32, what the network thought without looking ahead
+    network_value: Array  # [B] float32, what the evaluator thought without looking ahead
 
 
 class Search:
@@ -145,7 +145,7 @@ class Search:
             if noise.shape != legal.shape:
                 raise ValueError(f"noise is {noise.shape}: it must be {legal.shape}, a number an action")
             scatter_noise(tree, rule, noise, self.config.noise_share, self._noise)
-        halving = self._halving[np.minimum(tree.nodes["edges"][:, ROOT], len(self._halving) - 1)]
+        halving = self._halving[np.minimum(tree.nodes["count"][:, ROOT], len(self._halving) - 1)]
         leaf = self._leaf[:batch]
         for simulation in range(self.config.simulations):
             considered = halving[:, simulation]  # visits of those that are tried now
@@ -172,12 +172,12 @@ class Search:
         """Of the last run's tree `row`: `action` at its root, and on from there the best moves."""
         tree, node, moves = self._tree, ROOT, []
         good = np.zeros(self.game.most_legal, bool)
-        edges = tree.edges[row, ROOT, : tree.nodes[row, ROOT]["edges"]]
+        edges = tree.edges[row, ROOT, : tree.nodes[row, ROOT]["count"]]
         edge = int(np.flatnonzero(edges["action"] == action)[0])
         while (taken := tree.edges[row, node, edge])["visits"] > 0:
             moves.append(int(taken["action"]))
             node = int(taken["child"])
-            if tree.nodes[row, node]["edges"] == 0:
+            if tree.nodes[row, node]["count"] == 0:
                 break
             worth_playing(tree, row, node, self.config.prove, good)
             edge = best_edge(tree, row, node, good)

@@ -30,7 +30,7 @@ NODE = np.dtype(
         ("value", np.float32),  # the network's, or where it is known what the position is worth
         ("parent", np.int32),
         ("parent_edge", np.int32),
-        ("edges", np.int32),  # how many it has
+        ("count", np.int32),  # of its edges
         ("known", np.bool_),  # whether it is known what it is worth: there the search goes no further
     ],
     align=True,
@@ -81,7 +81,7 @@ def expand(tree: Tree, row: int, node: int, logits: Array, judged: int, legal: A
         mass += weight
     for number in range(count):
         edges[number].prior /= mass
-    tree.nodes[row, node].edges = count
+    tree.nodes[row, node].count = count
 
 
 @kernel
@@ -115,7 +115,7 @@ def descend(
     for row in range(leaf.shape[0]):
         node, edge = ROOT, NOTHING
         while not tree.nodes[row, node].known:
-            edges, value = tree.edges[row, node, : tree.nodes[row, node].edges], tree.nodes[row, node].value
+            edges, value = tree.edges[row, node, : tree.nodes[row, node].count], tree.nodes[row, node].value
             if node == ROOT and rule == GUMBEL:
                 edge = halving_edge(edges, constants, considered[row], noise[row])
                 # Of what is known to lose `carry_up` has taken the prior away.
@@ -156,7 +156,7 @@ def grow(
         for byte in range(after.shape[1]):
             tree.state[row, number, byte] = after[index, byte]
         node = tree.nodes[row, number]
-        node.value, node.known, node.edges = value[index], ended[index], 0
+        node.value, node.known, node.count = value[index], ended[index], 0
         node.parent, node.parent_edge = parent, edge
         tree.edges[row, parent, edge].child = number
         leaf[row, 0], leaf[row, 1] = number, NOTHING
@@ -192,7 +192,7 @@ def carry_up(tree: Tree, leaf: Array, prove: bool) -> None:
 def follows(tree: Tree, row: int, number: int) -> bool:
     """Whether it is known what a node is worth: one of its moves wins, or all of them are known. Notes it there."""
     node, best, all_known = tree.nodes[row, number], LOST, True
-    for edge in range(node.edges):
+    for edge in range(node.count):
         child = tree.edges[row, number, edge].child
         if child != NOTHING and tree.nodes[row, child].known:
             best = max(best, -tree.nodes[row, child].value)
@@ -208,7 +208,7 @@ def worth_playing(tree: Tree, row: int, number: int, prove: bool, out: Array) ->
     """Fill `out` [L] with which edges can be the best: where the node is known those that are worth as much, elsewhere
     those that are not known to be lost."""
     node = tree.nodes[row, number]
-    for edge in range(node.edges):
+    for edge in range(node.count):
         child = tree.edges[row, number, edge].child
         known = prove and child != NOTHING and tree.nodes[row, child].known
         if node.known:
@@ -221,7 +221,7 @@ def worth_playing(tree: Tree, row: int, number: int, prove: bool, out: Array) ->
 def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise: Array) -> None:
     """Bring noise [B A] to the edges of the roots: into their priors (PUCT), or to `edge_noise` [B L] (GUMBEL)."""
     for row in range(noise.shape[0]):
-        for number in range(tree.nodes[row, ROOT].edges):
+        for number in range(tree.nodes[row, ROOT].count):
             edge = tree.edges[row, ROOT, number]
             drawn = noise[row, edge.action]
             if rule == PUCT:
@@ -234,7 +234,7 @@ def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise:
 def best_edge(tree: Tree, row: int, number: int, good: Array) -> int:
     """The edge of the most visits, and of those the likeliest one, among the `good` [L]."""
     best, edges = NOTHING, tree.edges[row, number]
-    for edge in range(tree.nodes[row, number].edges):
+    for edge in range(tree.nodes[row, number].count):
         if not good[edge]:
             continue
         more = 1 if best == NOTHING else edges[edge].visits - edges[best].visits
@@ -252,7 +252,7 @@ def conclude(
     improved, good = np.zeros(tree.edges.shape[2]), np.zeros(tree.edges.shape[2], np.bool_)
     for row in range(action.shape[0]):
         root = tree.nodes[row, ROOT]
-        count, own = root.edges, root.value
+        count, own = root.count, root.value
         edges = tree.edges[row, ROOT, :count]
         tried, total, logit = edges["visits"], edges["total"], edges["logit"]
         known[row] = root.known

@@ -12,14 +12,14 @@ from typing import Any, Self
 
 
 class StopWish:
-    """While entered, the first SIGINT or SIGTERM is only noted in `signal`, and said through `tell`; a second one stops
-    at once.
+    """While entered, the first SIGINT or SIGTERM is only noted in `signal`, and said through `tell`; a second one raises
+    KeyboardInterrupt, so that all stops at once.
 
     The training looks at `signal` between two updates, where it can save. Outside the main thread, where Python
     allows no handlers, nothing is noted.
 
-    Args: looks_twice: the second one is only noted too, in `at_once`, for who must not be torn from what it is at; the
-        third one stops.
+    Args: looks_twice: the second one is noted too, in `at_once`, for who must not be torn from what it is at; the third
+        one raises.
     """
 
     def __init__(self, tell: Callable[[str], None], *, looks_twice: bool = False) -> None:

@@ -1,7 +1,7 @@
 """Several trainings at a time, each in a process of its own, with one view of their progress.
 
 The processes have sessions of their own, so Ctrl-C reaches this one alone. It passes the first one on, by which every
-training saves and stops at the end of its step, and a second one, which stops at once.
+training saves and stops at the end of its step, and a second one, which stops at once; a third one kills.
 """
 
 from __future__ import annotations
@@ -109,11 +109,11 @@ class Jobs:
         while self._running or (self._waiting and wish.signal is None):
             while self._waiting and len(self._running) < self._at_once and wish.signal is None:
                 self._start(*self._waiting.pop(0))
+            if wish.at_once and asked:  # not at once after the first asking: two equal signals can become one
+                return self._stop_at_once()
             if wish.signal is not None and not asked:
                 asked = True
                 self._ask_to_stop()
-            if wish.at_once:
-                return self._stop_at_once()
             self._look(stopping=wish.signal is not None)
 
     def _stop_at_once(self) -> None:
@@ -139,8 +139,8 @@ class Jobs:
             if job.listen():
                 continue
             self._selector.unregister(job.output)
-            self._running.remove(job)
             job.end(stopping=stopping)
+            self._running.remove(job)
         self._view.update()
 
 
@@ -193,7 +193,7 @@ class Job:
         if training.result is not None:
             training.state = "finished" if training.result["state"] == "finished" else "stopped"
         elif stopping and not training.error:
-            training.state = "stopped" if can_be_resumed(training.run) else "waiting"
+            training.state = stopped_state(training.run)
         else:
             training.state = "failed"
             training.error = training.error or ended_by(code)
@@ -218,6 +218,8 @@ class Job:
         self.process.wait()
         self.output.close()
         self._log.close()
+        if self.training.state in ("starting", "running"):
+            self.training.state = stopped_state(self.training.run)
 
 
 def ended_by(code: int) -> str:
@@ -225,8 +227,9 @@ def ended_by(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def can_be_resumed(run: Path | None) -> bool:
-    return run is not None and any((run / "checkpoints").glob("step-*"))
+def stopped_state(run: Path | None) -> str:
+    """Of a training that was stopped: whether there is something to resume, or all is still to do."""
+    return "stopped" if run is not None and any((run / "checkpoints").glob("step-*")) else "waiting"
 
 
 def gaps(marked: Sequence[bool]) -> list[tuple[int, int]]:
