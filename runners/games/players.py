@@ -7,7 +7,7 @@ from typing import Literal
 
 from keel.agents.evaluators import RolloutEvaluator, SymmetricEvaluator, network_evaluator
 from keel.agents.players import Player, ScriptedPlayer, SearchPlayer
-from keel.agents.search import SearchConfig
+from keel.agents.search import Evaluate, SearchConfig
 from keel.envs.errors import closest
 from keel.envs.games.game import Game
 from keel.envs.games.opponents import OPPONENTS
@@ -60,16 +60,19 @@ def run_player(
     return SearchPlayer(name, game, evaluate, config)
 
 
-def run_search(
-    run: Run, game: Game, checkpoint: Literal["best", "last"], device: str
-) -> tuple[SymmetricEvaluator, SearchConfig]:
-    """A run's network as a judge of positions, and how it searches where it plays to win. Raises: as `make_player`."""
+def run_search(run: Run, game: Game, checkpoint: Literal["best", "last"], device: str) -> tuple[Evaluate, SearchConfig]:
+    """A run's network as a judge of positions, and how it searches where it plays to win. Raises: as `make_player`.
+
+    Where the board has one mirror image it is asked about both. Of Othello's eight that was not worth it: 194 won, 25
+    drawn, 181 lost against the same network asked once, 100 simulations each, for eight times the work.
+    """
     settings = SelfPlaySettings.from_run(run)
     if settings.game != game.name:
         raise ValueError(f"{run.name} plays {settings.game}, and the game is {game.name}")
     network = load_network(run, settings, game, checkpoint, pick_device(device))
-    evaluate = network_evaluator(game, network, pick_device(device))
-    return SymmetricEvaluator(game, evaluate), playing(settings.hyperparameters.search)
+    alone = network_evaluator(game, network, pick_device(device))
+    evaluate = SymmetricEvaluator(game, alone) if len(game.cell_symmetries) == 2 else alone
+    return evaluate, playing(settings.hyperparameters.search)
 
 
 def playing(search: SearchConfig) -> SearchConfig:

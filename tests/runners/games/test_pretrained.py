@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from keel.envs.games.games import make_game
@@ -43,6 +44,19 @@ def test_they_are_small_whole_and_strong(game_name: str) -> None:
     game = make_game(game_name)
     match = play_match(game, run_player(run, game, 24), make_player("random", game), 40, 0, opening_moves=1)
     assert match.tally().score >= LEAST[game_name]
+
+
+@pytest.mark.parametrize(("game_name", "alike"), [("connect_four", True), ("othello_6x6", False)])
+def test_where_there_is_one_mirror_image_it_is_asked_about_too(game_name: str, alike: bool) -> None:
+    run, game = pretrained_run(game_name), make_game(game_name)
+    assert run is not None
+    state, image = np.zeros((2, game.height, game.width), np.int8)
+    state[-1, :4], state[-2, 2:4] = [1, -1, 1, -1], [1, -1]
+    image[:] = state[:, ::-1]
+    states = np.zeros((2, game.state_size), np.int8)
+    states[:, : game.height * game.width] = np.stack([state, image]).reshape(2, -1)
+    found = run_player(run, game, 1).think(states)
+    assert (abs(found.network_value[0] - found.network_value[1]) < 1e-5) == alike
 
 
 def test_a_game_without_one() -> None:
