@@ -154,7 +154,8 @@ def table(result: dict[str, Any], page: str = "connect-four") -> str:
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
         f"{result['moves']:,} moves against itself. Asked is the mean of what the network thinks of a position and of its "
         "mirror image (for Elo, in the picture, the network alone). Moves that keep what the position is worth, of "
-        "different positions of games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with 95 % intervals:"
+        "different positions of games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with "
+        "95 % intervals:"
     )
     matches = [
         f"with {int(count):,} simulations {met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}"
