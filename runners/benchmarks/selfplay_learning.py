@@ -10,6 +10,7 @@ import torch
 from keel.agents.alphazero import AlphaZero
 from keel.envs.seeding import derive_seed
 from keel.runners.arena.elo import rate, rate_over_time
+from keel.runners.arena.match import play_match
 from keel.runners.benchmark import markdown_table
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels, short_number
 from keel.runners.games.players import make_player
@@ -25,18 +26,29 @@ UNTRAINED = "untrained"
 
 
 def run(
-    *, games: dict[str, float] | None = None, seed: int = 0, evaluations: int = 4, evaluate_games: int = 40
+    *,
+    games: dict[str, float] | None = None,
+    seed: int = 0,
+    evaluations: int = 4,
+    evaluate_games: int = 40,
+    direct_games: int = 200,
 ) -> dict[str, Any]:
-    """Train each game for so many minutes; all that met during the training are rated together at its end."""
+    """Train each game for so many minutes; all that met are rated together at its end.
+
+    Args: evaluate_games: with each opponent during the training. direct_games: of the last network with the first one.
+    """
     return {
         "seed": seed,
         "games": {
-            name: ladder(name, minutes, seed, evaluations, evaluate_games) for name, minutes in (games or GAMES).items()
+            name: ladder(name, minutes, seed, evaluations, evaluate_games, direct_games)
+            for name, minutes in (games or GAMES).items()
         },
     }
 
 
-def ladder(name: str, minutes: float, seed: int, evaluations: int, evaluate_games: int) -> dict[str, Any]:
+def ladder(
+    name: str, minutes: float, seed: int, evaluations: int, evaluate_games: int, direct_games: int
+) -> dict[str, Any]:
     """One training: the rating of every network that was evaluated, and of the fixed opponents."""
     settings = default_settings(name)
     training = dataclasses.replace(
@@ -53,7 +65,7 @@ def ladder(name: str, minutes: float, seed: int, evaluations: int, evaluate_game
 
     result = train(settings, on_evaluation=note)
     results = last[0].results
-    meet_untrained(last[0])
+    meet_untrained(last[0], direct_games)
     ratings = rate(results)
     gained, interval = ratings.difference(list(moments)[-1], UNTRAINED)
     return {
@@ -67,8 +79,9 @@ def ladder(name: str, minutes: float, seed: int, evaluations: int, evaluate_game
     }
 
 
-def meet_untrained(trainer: SelfPlayTrainer) -> None:
-    """Let the network as it was before it had learnt anything meet the fixed opponents, searching as all others did."""
+def meet_untrained(trainer: SelfPlayTrainer, direct_games: int) -> None:
+    """Let the network as it was before it had learnt anything meet the fixed opponents, and the last one in many games,
+    searching as all others did."""
     settings = trainer.settings
     game, config = trainer.game, settings.hyperparameters
     fresh = AlphaZero(game, config=config, backbone=settings.backbone, seed=settings.seed, device=torch.device("cpu"))
@@ -76,6 +89,10 @@ def meet_untrained(trainer: SelfPlayTrainer) -> None:
     for words in settings.training.opponents:
         seed = derive_seed(settings.seed, UNTRAINED, words)
         trainer.meet(player, make_player(words, game, seed=seed), seed)
+    last = trainer.player(f"iteration {trainer.learner.iteration}", trainer.learner.network)
+    trainer.results.add_match(
+        play_match(game, last, player, direct_games, derive_seed(settings.seed, UNTRAINED, "last"))
+    )
 
 
 def table(result: dict[str, Any]) -> str:

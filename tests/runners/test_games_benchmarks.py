@@ -11,6 +11,7 @@ import pytest
 
 from keel.agents.search import SearchConfig
 from keel.envs.games.games import make_game
+from keel.runners.arena.elo import Results
 from keel.runners.benchmarks import connect_four, selfplay_learning, tic_tac_toe
 from keel.runners.benchmarks.connect_four_positions import (
     PHASES,
@@ -97,13 +98,15 @@ def test_a_judge_that_knows_all_is_right_everywhere_and_one_that_knows_nothing_i
 @pytest.mark.usefixtures("runs_directory")
 def test_the_ladder_of_self_play_begins_with_the_untrained_network() -> None:
     """Six seconds of Tic-tac-toe: the ladder says when each network was rated, and how much was gained."""
-    result = selfplay_learning.run(games={"tic_tac_toe": 0.1}, evaluations=2, evaluate_games=10)
+    result = selfplay_learning.run(games={"tic_tac_toe": 0.1}, evaluations=2, evaluate_games=10, direct_games=12)
     found = result["games"]["tic_tac_toe"]
     minutes = {row["player"]: row["minute"] for row in found["rows"] if "minute" in row}
     assert minutes["untrained"] == 0.0
     assert 0.05 <= min(minute for minute in minutes.values() if minute) <= max(minutes.values()) < 0.2
     elo = {row["player"]: row["elo"] for row in found["rows"]}
     last = max(minutes, key=lambda player: minutes[player])
+    results = Results.from_json(found["results"])
+    assert sum(results.tally(last, "untrained")) == 12
     assert found["gained"]["elo"] == pytest.approx(elo[last] - elo["untrained"])
     assert found["gained"]["low"] < found["gained"]["elo"] < found["gained"]["high"]
     lines = selfplay_learning.table(result).splitlines()
