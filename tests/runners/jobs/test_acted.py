@@ -144,10 +144,11 @@ def test_the_second_signal_stops_at_once(perform: Perform, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("signals", [2, 3])
 def test_no_signal_tears_the_end_of_a_training_apart(
-    perform: Perform, monkeypatch: pytest.MonkeyPatch, signals: int
+    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, signals: int
 ) -> None:
     def end_among_signals(job: Job, *, stopping: bool) -> None:
         monkeypatch.setattr(Job, "end", end)
+        wait_until(began(tmp_path, 1))
         for _ in range(signals):
             os.kill(os.getpid(), signal.SIGINT)
         job.end(stopping=stopping)
