@@ -14,14 +14,11 @@ import numpy as np
 import pytest
 import torch
 from gymnasium import spaces
-from hypothesis import settings
 
 from keel.agents.agent import Decision, Memory, Metrics
 from keel.envs.protocol import Array, Observation, State, Step
 
 torch.set_num_threads(1)
-settings.register_profile("keel", deadline=None)  # the first call compiles a kernel, and machines are shared
-settings.load_profile("keel")
 
 
 class ConstantAgent:

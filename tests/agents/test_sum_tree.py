@@ -25,6 +25,12 @@ def filled(values):
     return tree
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled() -> None:
+    """The kernels, before hypothesis measures how long a call takes."""
+    filled([1.0]).find(np.array([0.5]))
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=40).filter(any), st.integers(1, 8))
 def test_find_agrees_with_a_scan(values, parts) -> None:
     """Whole numbers and quarters are exact, so the two must agree at every edge between leaves as well."""
