@@ -23,7 +23,7 @@ from typing import Any
 
 from keel.runners.formats import format_value
 from keel.runners.jobs.child import LOG
-from keel.runners.jobs.view import JobsView, Progress
+from keel.runners.jobs.view import JobsView, Progress, State
 from keel.runners.kinds import is_pretraining
 from keel.runners.options import Launch, seeds_line
 from keel.runners.run import Run
@@ -227,7 +227,7 @@ def ended_by(code: int) -> str:
     return f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
 
 
-def stopped_state(run: Path | None) -> str:
+def stopped_state(run: Path | None) -> State:
     """Of a training that was stopped: whether there is something to resume, or all is still to do."""
     return "stopped" if run is not None and any((run / "checkpoints").glob("step-*")) else "waiting"
 
