@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,21 +37,38 @@ CURVE_SIMULATIONS, CURVE_SHARE = 100, 4  # while it trains: of every fourth posi
 SIDE_BY_SIDE = 200
 
 
-def run(
-    *, minutes: float = 10.0, seed: int = 0, evaluations: int = 10, games: int = 200, folder: str | None = None
-) -> dict[str, Any]:
-    """Train for so many minutes and judge. `folder`: of the run; by default under results/runs."""
+def run(*, minutes: float = 10.0, seeds: int = 3, evaluations: int = 10, games: int = 200) -> dict[str, Any]:
+    """Train for so many minutes with each seed, and judge."""
     settings = default_settings(GAME)
     training = dataclasses.replace(settings.training, minutes=minutes, evaluations=evaluations)
-    settings = dataclasses.replace(settings, seed=seed, training=training)
-    return trained_and_judged(settings, games, folder)
+    return judged_seeds(dataclasses.replace(settings, training=training), seeds, games)
 
 
-def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | None) -> dict[str, Any]:
-    """What a training reaches, during and after it."""
+def judged_seeds(settings: SelfPlaySettings, seeds: int, games: int) -> dict[str, Any]:
+    """Of a training with the first seed all there is to tell; of `others`, how often their moves are right."""
+    positions = known_positions()
+    each = [dataclasses.replace(settings, seed=settings.seed + later) for later in range(seeds)]
+    first = trained_and_judged(each[0], positions, games)
+    return first | {"others": [trained_again(another, positions) for another in each[1:]]}
+
+
+def known_positions() -> Solved:
+    """The positions of the page. Raises: KeelError where there is none."""
     if not POSITIONS.is_file():
         raise KeelError(f"{POSITIONS} is missing: keel benchmark connect-four-positions --output {POSITIONS.parent}")
-    positions = solved(read_json(POSITIONS))
+    return solved(read_json(POSITIONS))
+
+
+def trained_again(settings: SelfPlaySettings, positions: Solved) -> dict[str, Any]:
+    """What a training reaches in the end."""
+    result = train(settings)
+    evaluate, _ = run_search(result.run, make_game(GAME), "last", "cpu")
+    shares = judged(positions, evaluate, CURVE_SIMULATIONS, playing(settings.hyperparameters.search))
+    return {"seed": settings.seed, "run": result.run.name, "moves": result.moves, "shares": shares}
+
+
+def trained_and_judged(settings: SelfPlaySettings, positions: Solved, games: int) -> dict[str, Any]:
+    """What a training reaches, during and after it."""
     search = playing(settings.hyperparameters.search)
     curve: list[dict[str, Any]] = []
 
@@ -62,7 +80,7 @@ def trained_and_judged(settings: SelfPlaySettings, games: int, folder: str | Non
         minute = trainer.clock.training_seconds / 60.0
         curve.append({"minute": minute, "moves": trainer.learner.moves, "shares": shares})
 
-    result = train(settings, run_dir=None if folder is None else Path(folder), on_evaluation=judge_now)
+    result = train(settings, on_evaluation=judge_now)
     evaluate, _ = run_search(result.run, make_game(GAME), "last", "cpu")
     rows = [row for row in result.run.metrics() if "eval/elo" in row]
     return {
@@ -144,11 +162,10 @@ def against_the_solver(evaluate: Evaluate, config: SearchConfig, games: int, see
 def table(result: dict[str, Any], page: str = "connect-four") -> str:
     """The shares by phase and by simulations, and the games."""
     header = ["simulations", *PHASES, "all", "where a move can be wrong"]
-    rows = []
-    for count, shares in result["judged"].items():
-        cells = [shares[name] for name in (*PHASES, "all", "choice")]
-        shown = [f"{100 * c['share']:.1f} % ({100 * c['low']:.1f}–{100 * c['high']:.1f})" for c in cells]
-        rows.append(["network alone" if count == "0" else count, *shown])
+    rows = [
+        ["network alone" if count == "0" else count, *percents(shares, (*PHASES, "all", "choice"))]
+        for count, shares in result["judged"].items()
+    ]
     first, second = result["solver"]["first"], result["solver"]["second"]
     trained = (
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
@@ -171,7 +188,26 @@ def table(result: dict[str, Any], page: str = "connect-four") -> str:
         f"{second['draws']} drawn, {second['losses']} lost."
     )
     picture = f"![Strength by minute]({page}/strength.png)"
-    return "\n\n".join([trained, markdown_table(header, rows), rollouts, perfect, picture])
+    return "\n\n".join([trained, markdown_table(header, rows), *seeds_table(result), rollouts, perfect, picture])
+
+
+def percents(shares: dict[str, Any], names: tuple[str, ...]) -> list[str]:
+    cells = [shares[name] for name in names]
+    return [f"{100 * c['share']:.1f} % ({100 * c['low']:.1f}–{100 * c['high']:.1f})" for c in cells]
+
+
+def seeds_table(result: dict[str, Any]) -> list[str]:
+    """What each seed reaches, the mean and the spread; nothing where there is but one."""
+    if not result["others"]:
+        return []
+    first = {key: result[key] for key in ("seed", "moves")} | {"shares": result["judged"][str(CURVE_SIMULATIONS)]}
+    trainings, names = [first, *result["others"]], (*PHASES, "all")
+    rows = [[str(row["seed"]), f"{row['moves']:,}", *percents(row["shares"], names)] for row in trainings]
+    by_phase = [[100 * row["shares"][name]["share"] for row in trainings] for name in names]
+    spread = [f"{statistics.mean(part):.1f} % ± {statistics.stdev(part):.1f}" for part in by_phase]
+    rows.append(["mean ± standard deviation", "", *spread])
+    what = f"Trained again with other seeds, {CURVE_SIMULATIONS} simulations:"
+    return [what, markdown_table(["seed", "moves", *names], rows)]
 
 
 def strength(result: dict[str, Any], width_inches: float = WIDE_INCHES) -> Figure:

@@ -95,6 +95,21 @@ def test_a_judge_that_knows_all_is_right_everywhere_and_one_that_knows_nothing_i
     assert shares["all"]["of"] == len(positions.states) == sum(shares[phase]["of"] for phase in PHASES)
 
 
+def test_other_seeds_are_told_with_their_mean_and_spread() -> None:
+    """Of 100 moves each: 96, 97 and 98 right are 97 on average, with a standard deviation (of a sample) of 1."""
+
+    def shares(right: int) -> dict[str, dict[str, float]]:
+        return {name: connect_four.share(right, 100) for name in (*PHASES, "all", "choice")}
+
+    result = {"seed": 0, "moves": 1_000, "judged": {"24": shares(10), "100": shares(96)}, "others": []}
+    assert connect_four.seeds_table(result) == []
+    result["others"] = [{"seed": seed, "moves": 2_000, "shares": shares(96 + seed)} for seed in (1, 2)]
+    _, table = connect_four.seeds_table(result)
+    first, *_, last = table.splitlines()[2:]
+    assert first.startswith("| 0 | 1,000 | 96.0 % (90.2–98.4) |")
+    assert last == "| mean ± standard deviation |  |" + " 97.0 % ± 1.0 |" * 4
+
+
 @pytest.mark.usefixtures("runs_directory")
 def test_the_ladder_of_self_play_begins_with_the_untrained_network() -> None:
     """Six seconds of Tic-tac-toe: the ladder says when each network was rated, and how much was gained."""
