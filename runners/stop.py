@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import Any, Self
+
+STANDARD_ERROR = 2
 
 
 class StopWish:
@@ -45,7 +48,11 @@ class StopWish:
             self.at_once = True
             return
         self.signal = signal.Signals(number)
-        self._tell(f"{self.signal.name}: saving and stopping at the end of this step; once more to stop at once")
+        words = f"{self.signal.name}: saving and stopping at the end of this step; once more to stop at once"
+        try:
+            self._tell(words)
+        except RuntimeError:  # it came in the middle of a write to the same stream, which takes none within another
+            os.write(STANDARD_ERROR, f"{words}\n".encode())
 
 
 class Clock:

@@ -97,6 +97,9 @@ class Jobs:
         finally:
             for job in self._running:
                 job.kill()
+            for job in self._running:
+                if job.training.state in ("starting", "running"):  # what they told before counts
+                    job.end(stopping=True)
             self._view.close()
             self._selector.close()
         if wish.signal is not None:
@@ -215,11 +218,6 @@ class Job:
         """With the workers of its worlds, which are in its session."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-        self.output.close()
-        self._log.close()
-        if self.training.state in ("starting", "running"):
-            self.training.state = stopped_state(self.training.run)
 
 
 def ended_by(code: int) -> str:

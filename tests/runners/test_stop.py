@@ -1,9 +1,14 @@
 from __future__ import annotations
 
+import os
+import signal
+import threading
+import time
+
 import pytest
 
 from keel.runners import stop
-from keel.runners.stop import Clock
+from keel.runners.stop import Clock, StopWish
 
 
 def test_pauses_are_no_training_while_they_last_and_afterwards(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -20,3 +25,27 @@ def test_pauses_are_no_training_while_they_last_and_afterwards(monkeypatch: pyte
     assert (clock.training_seconds, clock.wall_seconds) == (52.0, 12.0)
     now += 3.0
     assert (clock.training_seconds, clock.wall_seconds) == (55.0, 15.0)
+
+
+def test_a_signal_in_the_middle_of_a_write_is_noted_and_said_elsewhere(capfd: pytest.CaptureFixture[str]) -> None:
+    """A pipe that is full holds a write up; within it Python allows no other one to the same stream."""
+    reader, writer = os.pipe()
+    stream = os.fdopen(writer, "wb")
+
+    def interrupt_and_empty() -> None:
+        time.sleep(0.3)
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.3)
+        while os.read(reader, 1 << 16):
+            pass
+
+    thread = threading.Thread(target=interrupt_and_empty)
+    with StopWish(lambda words: print(stream.write(words.encode()))) as wish:
+        thread.start()
+        stream.write(bytes(1 << 20))
+        stream.close()
+    thread.join()
+    os.close(reader)
+    assert wish.signal == signal.SIGINT
+    out, error = capfd.readouterr()
+    assert (out, error.startswith("SIGINT: saving and stopping")) == ("", True)

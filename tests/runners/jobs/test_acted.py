@@ -48,7 +48,13 @@ if act == "stubborn":
 state = "interrupted" if heard else "finished"
 tell(step=100, evaluation=2.5)
 result = {"run": folder, "state": state, "global_step": 100, "best_return": 2.5, "training_seconds": 1.0}
-tell(result=result)
+if act == "fail_late":
+    tell(error="KeelError: loss is nan")
+else:
+    tell(result=result)
+open(folder + "/told", "w").close()
+while act in ("hang", "fail_late"):
+    time.sleep(1)
 """
 
 
@@ -164,22 +170,47 @@ def test_no_signal_tears_the_end_of_a_training_apart(
         assert states in (["stopped", "stopped"], ["stopped", "waiting"])
 
 
-def test_who_does_not_stop_in_time_is_killed_and_told_as_stopped(
-    perform: Perform, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupt() -> None:
-        wait_until(began(tmp_path, 0))
-        os.kill(os.getpid(), signal.SIGINT)
+@pytest.fixture
+def killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, perform: Perform) -> Callable[[str, str], Progress]:
+    """A training that is killed once it has written `after`: two signals, and no time after the second one."""
+    ask = Jobs._ask_to_stop
 
     def ask_and_interrupt(self: Jobs) -> None:
         monkeypatch.setattr(Jobs, "_ask_to_stop", ask)
         ask(self)
         os.kill(os.getpid(), signal.SIGINT)
 
-    ask = Jobs._ask_to_stop
+    def call(act: str, after: str) -> Progress:
+        def interrupt() -> None:
+            wait_until((tmp_path / "0" / after).exists)
+            os.kill(os.getpid(), signal.SIGINT)
+
+        code, (training,) = perform(act, 1, interrupt)
+        assert code == 130
+        return training
+
     monkeypatch.setattr(Jobs, "_ask_to_stop", ask_and_interrupt)
     monkeypatch.setattr(jobs, "GRACE_SECONDS", 0.0)
-    code, (stubborn,) = perform("stubborn", 1, interrupt)
-    assert code == 130
-    assert stubborn.state == "stopped"
+    return call
+
+
+def test_who_does_not_stop_in_time_is_killed_and_told_as_stopped(
+    killed: Callable[[str, str], Progress], tmp_path: Path
+) -> None:
+    assert killed("stubborn", "began").state == "stopped"
     assert not (tmp_path / "0" / "heard").exists()
+
+
+def test_who_is_killed_when_all_was_told_is_told_as_that(
+    killed: Callable[[str, str], Progress], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert killed("hang", "told").state == "finished"
+    assert "failed" not in capsys.readouterr().out
+
+
+def test_who_is_killed_after_an_error_is_told_with_it(
+    killed: Callable[[str, str], Progress], capsys: pytest.CaptureFixture[str]
+) -> None:
+    training = killed("fail_late", "told")
+    assert (training.state, training.error) == ("failed", "KeelError: loss is nan")
+    assert "seed 0 failed: KeelError: loss is nan" in capsys.readouterr().out
