@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
-from keel.agents.evaluators import SymmetricEvaluator, network_evaluator
+from keel.agents.evaluators import network_evaluator
 from keel.agents.players import SearchPlayer
 from keel.agents.search import Evaluate, Search, SearchConfig
 from keel.envs.errors import KeelError
 from keel.envs.games.games import make_game
 from keel.envs.protocol import Array
+from keel.networks.policy_value import PolicyValueNetwork
 from keel.networks.pretraining.audit import wilson
 from keel.runners.arena.match import play_match
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved, board_of, solved, solver
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
 from keel.runners.files import read_json
-from keel.runners.games.players import make_player, playing, run_search
+from keel.runners.games.players import judge_of, make_player, playing
 from keel.runners.run import Run
-from keel.runners.selfplay.settings import SelfPlaySettings, default_settings
-from keel.runners.selfplay.trainer import SelfPlayTrainer
+from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, load_network
+from keel.runners.selfplay.trainer import SelfPlayResult, SelfPlayTrainer
 from keel.runners.train_alphazero import train
 
 if TYPE_CHECKING:
@@ -32,13 +35,15 @@ if TYPE_CHECKING:
 
 POSITIONS = Path("results/benchmarks/connect-four-positions.json")
 SIMULATIONS = (0, 24, 100, 400)  # 0: the network alone
+ONCE_SIMULATIONS = (100, 200)  # of the network without mirror images: as many, and as many evaluations
 MATCH_SIMULATIONS = (100, 400, 1000)  # against 1,000 games by lot: a tenth as many, and as many
 CURVE_SIMULATIONS, CURVE_SHARE = 100, 4  # while it trains: of every fourth position
 SIDE_BY_SIDE = 200
+CPU = torch.device("cpu")
 
 
 def run(*, minutes: float = 10.0, seeds: int = 3, evaluations: int = 10, games: int = 200) -> dict[str, Any]:
-    """Train for so many minutes with each seed, and judge."""
+    """Train for so many minutes with each seed, and judge. `games`: of each match."""
     settings = default_settings(GAME)
     training = dataclasses.replace(settings.training, minutes=minutes, evaluations=evaluations)
     return judged_seeds(dataclasses.replace(settings, training=training), seeds, games)
@@ -59,29 +64,43 @@ def known_positions() -> Solved:
     return solved(read_json(POSITIONS))
 
 
+def trained(
+    settings: SelfPlaySettings, on_evaluation: Callable[[SelfPlayTrainer], None] | None = None
+) -> tuple[SelfPlayResult, PolicyValueNetwork]:
+    """A training, and the network that it ends with. Raises: KeyboardInterrupt where it was stopped: no page is made."""
+    result = train(settings, on_evaluation=on_evaluation)
+    if result.stopped_by is not None:
+        raise KeyboardInterrupt
+    return result, load_network(result.run, settings, make_game(GAME), "last", CPU)
+
+
 def trained_again(settings: SelfPlaySettings, positions: Solved) -> dict[str, Any]:
     """What a training reaches in the end."""
-    result = train(settings)
-    evaluate, _ = run_search(result.run, make_game(GAME), "last", "cpu")
-    shares = judged(positions, evaluate, CURVE_SIMULATIONS, playing(settings.hyperparameters.search))
-    return {"seed": settings.seed, "run": result.run.name, "moves": result.moves, "shares": shares}
+    result, network = trained(settings)
+    evaluate, search = judge_of(make_game(GAME), network, CPU), playing(settings.hyperparameters.search)
+    return {
+        "seed": settings.seed,
+        "run": result.run.name,
+        "moves": result.moves,
+        "training_seconds": result.training_seconds,
+        "shares": judged(positions, evaluate, CURVE_SIMULATIONS, search),
+    }
 
 
 def trained_and_judged(settings: SelfPlaySettings, positions: Solved, games: int) -> dict[str, Any]:
     """What a training reaches, during and after it."""
-    search = playing(settings.hyperparameters.search)
+    game, search = make_game(GAME), playing(settings.hyperparameters.search)
     curve: list[dict[str, Any]] = []
 
     def judge_now(trainer: SelfPlayTrainer) -> None:
         every = Solved(*(part[::CURVE_SHARE] for part in positions))
-        network = network_evaluator(trainer.game, trainer.learner.network, trainer.learner.device)
-        evaluate = SymmetricEvaluator(trainer.game, network)
+        evaluate = judge_of(game, trainer.learner.network, trainer.learner.device)
         shares = judged(every, evaluate, CURVE_SIMULATIONS, search)
         minute = trainer.clock.training_seconds / 60.0
         curve.append({"minute": minute, "moves": trainer.learner.moves, "shares": shares})
 
-    result = train(settings, on_evaluation=judge_now)
-    evaluate, _ = run_search(result.run, make_game(GAME), "last", "cpu")
+    result, network = trained(settings, judge_now)
+    evaluate, asked_once = judge_of(game, network, CPU), network_evaluator(game, network, CPU)
     rows = [row for row in result.run.metrics() if "eval/elo" in row]
     return {
         "minutes": settings.training.minutes,
@@ -95,6 +114,7 @@ def trained_and_judged(settings: SelfPlaySettings, positions: Solved, games: int
         "elo": [[row["global_step"], row["eval/elo"], row["eval/elo_low"], row["eval/elo_high"]] for row in rows],
         "curve": curve,
         "judged": {str(count): judged(positions, evaluate, count, search) for count in SIMULATIONS},
+        "asked_once": {str(count): judged(positions, asked_once, count, search) for count in ONCE_SIMULATIONS},
         "rollouts": {str(count): against_rollouts(result.run, games, count) for count in MATCH_SIMULATIONS},
         "solver": against_the_solver(evaluate, search, games, settings.seed),
     }
@@ -162,15 +182,14 @@ def against_the_solver(evaluate: Evaluate, config: SearchConfig, games: int, see
 def table(result: dict[str, Any], page: str = "connect-four") -> str:
     """The shares by phase and by simulations, and the games."""
     header = ["simulations", *PHASES, "all", "where a move can be wrong"]
-    rows = [
-        ["network alone" if count == "0" else count, *percents(shares, (*PHASES, "all", "choice"))]
-        for count, shares in result["judged"].items()
-    ]
+    named = {"network alone" if count == "0" else count: shares for count, shares in result["judged"].items()}
+    named |= {f"{count}, without mirror images": shares for count, shares in result["asked_once"].items()}
+    rows = [[name, *percents(shares, (*PHASES, "all", "choice"))] for name, shares in named.items()]
     first, second = result["solver"]["first"], result["solver"]["second"]
     trained = (
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
         f"{result['moves']:,} moves against itself. Asked is the mean of what the network thinks of a position and of its "
-        "mirror image (for Elo, in the picture, the network alone). Moves that keep what the position is worth, of "
+        "mirror image (but for Elo, in the picture, and where the table says so), which takes two evaluations. Moves that keep what the position is worth, of "
         "different positions of games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with "
         "95 % intervals:"
     )
@@ -206,7 +225,7 @@ def seeds_table(result: dict[str, Any]) -> list[str]:
     by_phase = [[100 * row["shares"][name]["share"] for row in trainings] for name in names]
     spread = [f"{statistics.mean(part):.1f} % ± {statistics.stdev(part):.1f}" for part in by_phase]
     rows.append(["mean ± standard deviation", "", *spread])
-    what = f"Trained again with other seeds, {CURVE_SIMULATIONS} simulations:"
+    what = f"The same training with {len(trainings)} seeds, judged with {CURVE_SIMULATIONS} simulations:"
     return [what, markdown_table(["seed", "moves", *names], rows)]
 
 

@@ -5,6 +5,9 @@ from __future__ import annotations
 import dataclasses
 from typing import Literal
 
+import torch
+from torch import nn
+
 from keel.agents.evaluators import RolloutEvaluator, SymmetricEvaluator, network_evaluator
 from keel.agents.players import Player, ScriptedPlayer, SearchPlayer
 from keel.agents.search import Evaluate, SearchConfig
@@ -61,18 +64,19 @@ def run_player(
 
 
 def run_search(run: Run, game: Game, checkpoint: Literal["best", "last"], device: str) -> tuple[Evaluate, SearchConfig]:
-    """A run's network as a judge of positions, and how it searches where it plays to win. Raises: as `make_player`.
-
-    Where the board has one mirror image it is asked about both. Of Othello's eight that was not worth it: 194 won, 25
-    drawn, 181 lost against the same network asked once, 100 simulations each, for eight times the work.
-    """
+    """A run's network as a judge of positions, and how it searches where it plays to win. Raises: as `make_player`."""
     settings = SelfPlaySettings.from_run(run)
     if settings.game != game.name:
         raise ValueError(f"{run.name} plays {settings.game}, and the game is {game.name}")
     network = load_network(run, settings, game, checkpoint, pick_device(device))
-    alone = network_evaluator(game, network, pick_device(device))
-    evaluate = SymmetricEvaluator(game, alone) if len(game.cell_symmetries) == 2 else alone
-    return evaluate, playing(settings.hyperparameters.search)
+    return judge_of(game, network, pick_device(device)), playing(settings.hyperparameters.search)
+
+
+def judge_of(game: Game, network: nn.Module, device: torch.device) -> Evaluate:
+    """A network as a judge of positions where it plays to win: where the board has one mirror image it is asked about
+    both. Othello has eight, which in 400 games brought nothing that could be told, for eight times the work."""
+    alone = network_evaluator(game, network, device)
+    return SymmetricEvaluator(game, alone) if len(game.cell_symmetries) == 2 else alone
 
 
 def playing(search: SearchConfig) -> SearchConfig:

@@ -167,6 +167,13 @@ def of_connect_four(result: Result) -> Iterator[Score]:
         value, low, high = (100.0 * share[key] for key in ("share", "low", "high"))
         about = (result["moves"], result["training_seconds"])
         yield Score(agent, "connect_four", measure, (), (value,), *about, counted=Interval(low, high))
+    if result.get("others"):  # trainings with other seeds
+        first = {key: result[key] for key in ("moves", "training_seconds")} | {"shares": result["judged"]["100"]}
+        rows = [row | {"steps": row["moves"]} for row in (first, *result["others"])]
+        right = [100.0 * row["shares"]["all"]["share"] for row in rows]
+        yield of_rows(
+            agent, "connect_four", f"right moves in solved positions, %, {_simulations('100')}", rows, last=right
+        )
 
 
 def of_selfplay(result: Result) -> Iterator[Score]:

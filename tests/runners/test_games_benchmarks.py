@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from keel.agents.search import SearchConfig
 from keel.envs.games.games import make_game
@@ -23,8 +27,13 @@ from keel.runners.benchmarks.connect_four_positions import (
     solver,
     states_of,
 )
+from keel.runners.games.players import judge_of, playing
+from keel.runners.selfplay.settings import SelfPlaySettings, load_network
+from keel.runners.selfplay.trainer import SelfPlayResult
+from keel.runners.train_alphazero import train
 
 PAGE = Path(__file__).parents[2] / "results" / "benchmarks" / "connect-four-positions.json"
+NOBODY = {"wins": 0, "draws": 0, "losses": 0}
 needs_solver = pytest.mark.skipif(importlib.util.find_spec("bitbully") is None, reason="the extra `oracles` is missing")
 
 
@@ -93,6 +102,41 @@ def test_a_judge_that_knows_all_is_right_everywhere_and_one_that_knows_nothing_i
     )
     assert blind["choice"]["share"] < 0.7
     assert shares["all"]["of"] == len(positions.states) == sum(shares[phase]["of"] for phase in PHASES)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("runs_directory")
+def test_every_seed_is_trained_and_the_last_network_of_each_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trainings of seconds, judged on the committed positions' first ones; the matches are left out."""
+    every = Solved(*(part[::300] for part in solved(json.loads(PAGE.read_text()))))
+    trained: list[SelfPlayResult] = []
+
+    def train_and_note(*arguments: Any, **options: Any) -> SelfPlayResult:
+        trained.append(train(*arguments, **options))
+        return trained[-1]
+
+    monkeypatch.setattr(connect_four, "train", train_and_note)
+    monkeypatch.setattr(connect_four, "known_positions", lambda: every)
+    monkeypatch.setattr(connect_four, "MATCH_SIMULATIONS", ())
+    monkeypatch.setattr(connect_four, "against_the_solver", lambda *_: {"first": NOBODY, "second": NOBODY})
+    result = connect_four.run(minutes=0.05, seeds=2, evaluations=1, games=2)
+    assert [run.run.config["seed"] for run in trained] == [0, 1]
+    assert (result["run"], result["others"][0]["run"]) == (trained[0].run.name, trained[1].run.name)
+    game, settings = make_game(connect_four.GAME), SelfPlaySettings.from_run(trained[1].run)
+    network = load_network(trained[1].run, settings, game, "last", torch.device("cpu"))
+    search = playing(settings.hyperparameters.search)
+    again = connect_four.judged(every, judge_of(game, network, torch.device("cpu")), 100, search)
+    assert result["others"][0]["shares"] == again
+    page = connect_four.table(result)
+    assert "| 200, without mirror images |" in page
+    assert "The same training with 2 seeds" in page
+
+
+def test_a_training_that_was_stopped_makes_no_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    stopped = SimpleNamespace(stopped_by=signal.SIGINT)
+    monkeypatch.setattr(connect_four, "train", lambda *_, **__: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        connect_four.run(seeds=1)
 
 
 def test_other_seeds_are_told_with_their_mean_and_spread() -> None:

@@ -178,6 +178,21 @@ def test_one_seed_has_no_interval_but_that_of_what_was_counted():
     assert single.interval is None
 
 
+def test_other_seeds_of_connect_four_are_a_row_of_their_own():
+    """94, 95 and 96 %: a mean of 95 with a standard error of 1 / sqrt(3), and t of two degrees of freedom, 4.303."""
+    judged = {count: {"all": {"share": 0.94, "low": 0.9, "high": 0.97}} for count in ("0", "100", "400")}
+    result = {"minutes": 10.0, "moves": 5000, "training_seconds": 600.0, "judged": judged, "rollouts": {}}
+    others = [
+        {"moves": moves, "training_seconds": 601.0, "shares": {"all": {"share": share}}}
+        for moves, share in ((6000, 0.95), (7000, 0.96))
+    ]
+    *_, every = scores({"connect-four": result | {"others": others}})
+    assert every.measure.endswith("100 simulations")
+    shown = ("3", "", "95.0", "92.5 … 97.5", "94.0 … 96.0", "6,000", "601")
+    assert cells_of(every) == dict(zip(NUMBERS, shown, strict=True))
+    assert len(scores({"connect-four": result | {"others": []}})) == 2
+
+
 def test_what_agents_save_and_win_is_counted_in_percent():
     year = {"cooling_mwh": 80.0}
     held_out = {
