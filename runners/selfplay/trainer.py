@@ -103,7 +103,8 @@ class SelfPlayTrainer:
         if self.learner.iteration == 0:
             self.snapshot()
         self.saved_at, self.saved_seconds = self.learner.iteration, self.clock.wall_seconds
-        while self.progress() < 1.0 and self.wish.signal is None:
+        self.reached = self.progress()
+        while self.reached < 1.0 and self.wish.signal is None:
             if self.one_iteration() or self.clock.wall_seconds - self.saved_seconds >= self.training.checkpoint_seconds:
                 self.snapshot()
         if self.saved_at != self.learner.iteration:
@@ -135,7 +136,8 @@ class SelfPlayTrainer:
         self.actors.begin(self.learner.network)
         metrics = self.learner.learn(self.progress())
         metrics |= self.learner.take(self.actors.end())
-        due = int(self.progress() * self.training.evaluations + 1e-9)
+        self.reached = self.progress()  # asked once: the clock must not end a training whose last evaluation was not due
+        due = int(self.reached * self.training.evaluations + 1e-9)
         if evaluated := due > self.evaluated:
             self.evaluated = due
             with self.clock.paused():
@@ -144,7 +146,7 @@ class SelfPlayTrainer:
                     self.on_evaluation(self)
         self.rows.log(self.learner.moves, metrics)
         self.log_timing()
-        self.console.update(self.progress(), self.learner.moves, self.learner.games, metrics)
+        self.console.update(self.reached, self.learner.moves, self.learner.games, metrics)
         return evaluated
 
     def evaluate(self) -> Metrics:

@@ -25,7 +25,8 @@ from keel.runners.cli import main
 from keel.runners.games.players import make_player
 from keel.runners.run import Run
 from keel.runners.selfplay.settings import SelfPlaySettings, default_settings, read_options
-from keel.runners.selfplay.trainer import anchor_of
+from keel.runners.selfplay.trainer import SelfPlayTrainer, anchor_of
+from keel.runners.train_alphazero import train
 
 SMALL = shlex.split(
     "--game tic_tac_toe --iterations 6 --evaluations 2 --evaluate-games 4 --opponents random rollouts:5 "
@@ -55,6 +56,25 @@ def test_a_run_holds_what_runs_hold(trained: Run) -> None:
     assert "<script" not in page
     assert (trained.path / "strength.png").stat().st_size > 10_000
     assert trained.environment()["resume"] == "exact"
+
+
+@pytest.mark.usefixtures("runs_directory")
+def test_minutes_that_end_after_what_was_due_was_counted_leave_no_network_unjudged(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The clock jumps past the end just after the third iteration saw that no evaluation was due yet."""
+    log_timing, evaluated = SelfPlayTrainer.log_timing, []
+
+    def log_and_jump(self: SelfPlayTrainer) -> None:
+        log_timing(self)
+        if self.learner.iteration == 3:
+            self.clock.before += 600.0
+
+    monkeypatch.setattr(SelfPlayTrainer, "log_timing", log_and_jump)
+    options = [*SMALL, "--iterations", "0", "--minutes", "9", "--evaluations", "1"]
+    settings, _ = read_options(options)
+    result = train(settings, on_evaluation=lambda trainer: evaluated.append(trainer.learner.iteration))
+    assert evaluated == [result.iterations]
 
 
 def test_its_network_plays(trained: Run) -> None:
