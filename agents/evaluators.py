@@ -36,7 +36,7 @@ class TorchEvaluator:
 
     @torch.no_grad()
     def judge(self, planes: Array) -> tuple[Array, Array]:
-        """Of what a network sees, [n C H W]."""
+        """Logits [n A] and values [n] of what a network sees, [n C H W]."""
         logits, value = self._network(torch.from_numpy(planes).to(self._device))
         return logits.cpu().numpy(), value.cpu().numpy()
 
@@ -70,7 +70,7 @@ class OnnxEvaluator:
         return self.judge(self._game.observe(states))
 
     def judge(self, planes: Array) -> tuple[Array, Array]:
-        """Of what a network sees, [n C H W]."""
+        """Logits [n A] and values [n] of what a network sees, [n C H W]."""
         logits, value = self._session.run([LOGITS, VALUE], {PLANES: planes})
         return logits, value
 
@@ -119,6 +119,7 @@ class SymmetricEvaluator:
         self._game, self._evaluate = game, evaluate
 
     def __call__(self, states: Array) -> tuple[Array, Array]:
+        """Logits [n A] and values [n], float32, of states [n S]."""
         game, planes = self._game, self._game.observe(states)
         flat, ways = planes.reshape(*planes.shape[:2], game.height * game.width), len(game.cell_symmetries)
         turned = np.concatenate([flat.take(cells, axis=2) for cells in game.cell_symmetries])

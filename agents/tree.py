@@ -75,12 +75,12 @@ def expand(tree: Tree, row: int, node: int, logits: Array, judged: int, legal: A
             highest = max(highest, edge.logit)
             count += 1
     mass = 0.0
-    for number in range(count):
-        weight = np.exp(edges[number].logit - highest)
-        edges[number].prior = weight
+    for edge_number in range(count):
+        weight = np.exp(edges[edge_number].logit - highest)
+        edges[edge_number].prior = weight
         mass += weight
-    for number in range(count):
-        edges[number].prior /= mass
+    for edge_number in range(count):
+        edges[edge_number].prior /= mass
     tree.nodes[row, node].count = count
 
 
@@ -151,17 +151,17 @@ def grow(
     """
     for index in range(after.shape[0]):
         row = int(rows[index])
-        parent, edge, number = int(leaf[row, 0]), int(leaf[row, 1]), int(tree.size[row])
+        parent, edge, new = int(leaf[row, 0]), int(leaf[row, 1]), int(tree.size[row])
         tree.size[row] += 1
         for byte in range(after.shape[1]):
-            tree.state[row, number, byte] = after[index, byte]
-        node = tree.nodes[row, number]
+            tree.state[row, new, byte] = after[index, byte]
+        node = tree.nodes[row, new]
         node.value, node.known, node.count = value[index], ended[index], 0
         node.parent, node.parent_edge = parent, edge
-        tree.edges[row, parent, edge].child = number
-        leaf[row, 0], leaf[row, 1] = number, NOTHING
+        tree.edges[row, parent, edge].child = new
+        leaf[row, 0], leaf[row, 1] = new, NOTHING
         if not ended[index]:
-            expand(tree, row, number, logits, logits_row[index], legal, index)
+            expand(tree, row, new, logits, logits_row[index], legal, index)
 
 
 @kernel
@@ -189,11 +189,11 @@ def carry_up(tree: Tree, leaf: Array, prove: bool) -> None:
 
 
 @kernel
-def follows(tree: Tree, row: int, number: int) -> bool:
+def follows(tree: Tree, row: int, node_number: int) -> bool:
     """Whether it is known what a node is worth: one of its moves wins, or all of them are known. Notes it there."""
-    node, best, all_known = tree.nodes[row, number], LOST, True
+    node, best, all_known = tree.nodes[row, node_number], LOST, True
     for edge in range(node.count):
-        child = tree.edges[row, number, edge].child
+        child = tree.edges[row, node_number, edge].child
         if child != NOTHING and tree.nodes[row, child].known:
             best = max(best, -tree.nodes[row, child].value)
         else:
@@ -204,12 +204,12 @@ def follows(tree: Tree, row: int, number: int) -> bool:
 
 
 @kernel
-def worth_playing(tree: Tree, row: int, number: int, prove: bool, out: Array) -> None:
+def worth_playing(tree: Tree, row: int, node_number: int, prove: bool, out: Array) -> None:
     """Fill `out` [L] with which edges can be the best: where the node is known those that are worth as much, elsewhere
     those that are not known to be lost."""
-    node = tree.nodes[row, number]
+    node = tree.nodes[row, node_number]
     for edge in range(node.count):
-        child = tree.edges[row, number, edge].child
+        child = tree.edges[row, node_number, edge].child
         known = prove and child != NOTHING and tree.nodes[row, child].known
         if node.known:
             out[edge] = known and -tree.nodes[row, child].value == node.value
@@ -221,20 +221,20 @@ def worth_playing(tree: Tree, row: int, number: int, prove: bool, out: Array) ->
 def scatter_noise(tree: Tree, rule: int, noise: Array, share: float, edge_noise: Array) -> None:
     """Bring noise [B A] to the edges of the roots: into their priors (PUCT), or to `edge_noise` [B L] (GUMBEL)."""
     for row in range(noise.shape[0]):
-        for number in range(tree.nodes[row, ROOT].count):
-            edge = tree.edges[row, ROOT, number]
+        for edge_number in range(tree.nodes[row, ROOT].count):
+            edge = tree.edges[row, ROOT, edge_number]
             drawn = noise[row, edge.action]
             if rule == PUCT:
                 edge.prior += share * (drawn - edge.prior)
             else:
-                edge_noise[row, number] = drawn
+                edge_noise[row, edge_number] = drawn
 
 
 @kernel
-def best_edge(tree: Tree, row: int, number: int, good: Array) -> int:
+def best_edge(tree: Tree, row: int, node_number: int, good: Array) -> int:
     """The edge of the most visits, and of those the likeliest one, among the `good` [L]."""
-    best, edges = NOTHING, tree.edges[row, number]
-    for edge in range(tree.nodes[row, number].count):
+    best, edges = NOTHING, tree.edges[row, node_number]
+    for edge in range(tree.nodes[row, node_number].count):
         if not good[edge]:
             continue
         more = 1 if best == NOTHING else edges[edge].visits - edges[best].visits

@@ -136,7 +136,7 @@ class SelfPlayTrainer:
         self.actors.begin(self.learner.network)
         metrics = self.learner.learn(self.progress())
         metrics |= self.learner.take(self.actors.end())
-        self.reached = self.progress()  # asked once: the clock must not end a training whose last evaluation was not due
+        self.reached = self.progress()  # asked once: no clock ends a training whose last evaluation was not due
         due = int(self.reached * self.training.evaluations + 1e-9)
         if evaluated := due > self.evaluated:
             self.evaluated = due

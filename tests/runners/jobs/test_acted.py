@@ -15,7 +15,7 @@ from keel.runners.jobs import jobs
 from keel.runners.jobs.jobs import Job, Jobs
 from keel.runners.jobs.view import Progress
 
-TIMEOUT = 60.0  # seconds, of what takes a few where nothing else runs
+from .waiting import wait_until
 
 ACTOR = """
 import json, os, signal, sys, time
@@ -76,13 +76,6 @@ def perform(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
 
 
 Perform = Callable[..., tuple[int, list[Progress]]]
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 def began(path: Path, *seeds: int) -> Callable[[], bool]:

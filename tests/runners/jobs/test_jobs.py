@@ -10,7 +10,6 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,6 +26,8 @@ from keel.runners.run import Run
 from keel.runners.stop import StopWish
 from keel.runners.trainer import Trainer
 
+from .waiting import TIMEOUT, wait_until
+
 Keel = Callable[..., Any]
 
 SETTINGS: dict[str, Any] = {
@@ -41,7 +42,6 @@ SETTINGS: dict[str, Any] = {
     "video": False,
 }
 LONG = {"total_steps": 16384, "checkpoint_every": 4096, "evaluate_every": 8192}
-TIMEOUT = 60.0  # seconds, of what takes a few where nothing else runs
 
 
 def training(**changes: Any) -> list[str]:
@@ -54,13 +54,6 @@ def alone(keel: Keel, path: Path, **changes: Any) -> dict[str, bytes]:
     outcome = keel(*training(**changes), "--run-dir", path)
     assert outcome.code == 0, outcome.error
     return files_of(path)
-
-
-def wait_until(condition: Callable[[], Any]) -> None:
-    end = time.monotonic() + TIMEOUT
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.01)
 
 
 # Real trainings
