@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import logging
 import operator
 import re
 from collections.abc import Callable, Sequence
@@ -12,6 +13,8 @@ from typing import Any, NamedTuple
 from keel.envs.errors import KeelError, closest
 from keel.runners.files import flat
 from keel.runners.run import RUNS, Run
+
+_log = logging.getLogger(__name__)
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     "!=": operator.ne,
@@ -22,6 +25,7 @@ OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
 }
 _CONDITION = re.compile(r"\s*([\w.]+)\s*(!=|<=|>=|==|=|<|>)\s*(.*?)\s*", re.DOTALL)
+_TRIAL = re.compile(r"-trial-\d{3}")  # in the names that `keel tune` gives
 _WORDS = {"none": None, "null": None, "true": True, "yes": True, "false": False, "no": False}
 
 
@@ -76,7 +80,8 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     """The runs that the patterns name, or all under results/runs; of these the ones in a group and with the settings.
 
     Args:
-        patterns: as for `Run.find`. groups: WORLD-AGENT as in W&B, or globs of it; a run has to be in one of them.
+        patterns: as for `Run.find`; a glob means trials of `keel tune` only where it says so, or finds no other runs, as
+        one study has more settings than a page can tell apart. groups: WORLD-AGENT as in W&B, or globs of it; a run has to be in one of them.
         conditions: as for `Condition.read`; all have to hold.
 
     Raises:
@@ -87,7 +92,7 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     wanted = [Condition.read(text) for text in conditions]
     if not (patterns or groups or wanted):
         raise ValueError("say which runs: RUN…, names or globs; or --group WORLD-AGENT; or --where NAME=VALUE")
-    runs = Run.find(list(patterns)) if patterns else _all_agents()
+    runs = _named(patterns) if patterns else _all_agents()
     if not runs:
         raise KeelError(f"there is no run under {RUNS} yet; `keel train` makes one")
     if groups:
@@ -139,6 +144,20 @@ def _in_groups(runs: Sequence[Run], groups: Sequence[str]) -> list[Run]:
 def group_name(run: Run) -> str:
     """World and agent, as the run's group is called on W&B."""
     return f"{run.config['env']}-{run.config['agent']}"
+
+
+def _named(patterns: Sequence[str]) -> list[Run]:
+    found, left_out = {}, set()
+    for pattern in patterns:
+        runs = Run.find([pattern])
+        trials = [] if "trial" in pattern else [run for run in runs if _TRIAL.search(run.name)]
+        if len(trials) < len(runs):
+            left_out |= {run.path for run in trials}
+            runs = [run for run in runs if run not in trials]
+        found |= {run.path.resolve(): run for run in runs}
+    if left_out:
+        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", len(left_out))
+    return list(found.values())
 
 
 def _all_agents() -> list[Run]:

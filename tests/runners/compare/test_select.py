@@ -27,7 +27,7 @@ def runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def make(name: str, agent: str, env: str = "CartPole-v1", **hyperparameters: Any) -> Run:
     config = {"training": {"num_envs": 8, "kind": "x"}, "hyperparameters": hyperparameters, "backbone": {"kind": "mlp"}}
-    return Run.create(env, agent, ord(name), config, name=name)
+    return Run.create(env, agent, ord(name[0]), config, name=name)
 
 
 def names(*patterns: str, groups: tuple[str, ...] = (), where: tuple[str, ...] = ()) -> str:
@@ -65,6 +65,22 @@ def test_all_conditions_hold_and_patterns_narrow() -> None:
     assert names(where=("agent=ppo", "learning_rate>1e-4")) == "b"
     assert names("[b-d]", where=("learning_rate>=3e-4",)) == "bcd"
     assert names("c", "a") == "ca"
+
+
+def test_a_glob_means_trials_of_a_study_only_where_it_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a-trial-000-seed-1", "a-trial-001-seed-1", "z-trial-007", "a-trial-of-mine"):
+        make(name, "ppo")
+    assert [run.name for run in select_runs(["a*"], [], [])] == ["a", "a-trial-of-mine"]
+    assert "left out 2 trials of keel tune" in caplog.text
+    caplog.clear()
+    assert [run.name for run in select_runs(["a", "a-trial-0*"], [], [])] == [
+        "a",
+        "a-trial-000-seed-1",
+        "a-trial-001-seed-1",
+    ]
+    assert [run.name for run in select_runs(["z*"], [], [])] == ["z-trial-007"]
+    assert [run.name for run in select_runs(["a-trial-001-seed-1", "b"], [], [])] == ["a-trial-001-seed-1", "b"]
+    assert not caplog.text
 
 
 def test_groups_are_called_as_on_wandb() -> None:
