@@ -189,9 +189,9 @@ def table(result: dict[str, Any], page: str = "connect-four") -> str:
     trained = (
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
         f"{result['moves']:,} moves against itself. Asked is the mean of what the network thinks of a position and of its "
-        "mirror image (but for Elo, in the picture, and where the table says so), which takes two evaluations. Moves that keep what the position is worth, of "
-        "different positions of games by lot, by the solver bitbully ([positions](connect-four-positions.md)), with "
-        "95 % intervals:"
+        "mirror image (but for Elo, in the picture, and where the table says so), which takes two evaluations. Moves that "
+        "keep what the position is worth, of different positions of games by lot, by the solver bitbully "
+        "([positions](connect-four-positions.md)), with 95 % intervals:"
     )
     matches = [
         f"with {int(count):,} simulations {met['wins']} won, {met['draws']} drawn, {met['losses']} lost of {met['of']}"

@@ -80,8 +80,9 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     """The runs that the patterns name, or all under results/runs; of these the ones in a group and with the settings.
 
     Args:
-        patterns: as for `Run.find`; a glob means trials of `keel tune` only where it says so, or finds no other runs, as
-        one study has more settings than a page can tell apart. groups: WORLD-AGENT as in W&B, or globs of it; a run has to be in one of them.
+        patterns: as for `Run.find`, but a glob means trials of `keel tune` only where it says "trial", or finds nothing
+            else: one study has more settings than a page can tell apart.
+        groups: WORLD-AGENT as in W&B, or globs of it; a run has to be in one of them.
         conditions: as for `Condition.read`; all have to hold.
 
     Raises:
@@ -147,16 +148,15 @@ def group_name(run: Run) -> str:
 
 
 def _named(patterns: Sequence[str]) -> list[Run]:
-    found, left_out = {}, set()
+    """The runs that the patterns mean, each once; a warning tells of trials that were left out."""
+    matched, found = {}, {}
     for pattern in patterns:
-        runs = Run.find([pattern])
-        trials = [] if "trial" in pattern else [run for run in runs if _TRIAL.search(run.name)]
-        if len(trials) < len(runs):
-            left_out |= {run.path for run in trials}
-            runs = [run for run in runs if run not in trials]
-        found |= {run.path.resolve(): run for run in runs}
-    if left_out:
-        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", len(left_out))
+        runs = {run.path.resolve(): run for run in Run.find([pattern])}
+        others = {path: run for path, run in runs.items() if "trial" in pattern or not _TRIAL.search(run.name)}
+        matched |= runs
+        found |= others or runs
+    if left_out := len(matched) - len(found):
+        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", left_out)
     return list(found.values())
 
 

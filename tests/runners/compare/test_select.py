@@ -78,6 +78,8 @@ def test_a_glob_means_trials_of_a_study_only_where_it_says_so(caplog: pytest.Log
         "a-trial-000-seed-1",
         "a-trial-001-seed-1",
     ]
+    every = select_runs(["a*", "a-trial-0*"], [], [])
+    assert {run.name for run in every} == {"a", "a-trial-of-mine", "a-trial-000-seed-1", "a-trial-001-seed-1"}
     assert [run.name for run in select_runs(["z*"], [], [])] == ["z-trial-007"]
     assert [run.name for run in select_runs(["a-trial-001-seed-1", "b"], [], [])] == ["a-trial-001-seed-1", "b"]
     assert not caplog.text
