@@ -69,13 +69,14 @@ PRESETS = {
 
 
 # What an hour is worth at Connect Four: a larger network and larger searches, of which ten minutes cannot make use. The
-# better a network, the less its search has to try what the network does not think of (c_init).
+# better a network, the less its search has to try what the network does not think of (c_init), and the more its errors
+# are in odd positions: most games begin with moves by lot.
 HOUR = SelfPlayPreset(
     training=SelfPlayTraining(minutes=60.0, evaluations=8, opponents=("random", "rollouts:100", "rollouts:1000")),
     hyperparameters=replace(
         COMMON,
         search=replace(COMMON.search, simulations=96, c_init=0.7),
-        selfplay=replace(COMMON.selfplay, random_moves=22, full_share=0.4, fast_simulations=16),
+        selfplay=replace(COMMON.selfplay, random_share=0.7, random_moves=24, full_share=0.4, fast_simulations=16),
         window=300_000,
         learning_rate=2e-3,
     ),
