@@ -51,8 +51,9 @@ class StopWish:
         words = f"{self.signal.name}: saving and stopping at the end of this step; once more to stop at once"
         try:
             self._tell(words)
-        except RuntimeError:  # it came in the middle of a write to the same stream, which takes none within another
-            os.write(STANDARD_ERROR, f"{words}\n".encode())
+        except (RuntimeError, ValueError, OSError):  # in the middle of a write to this stream, or nobody reads it now
+            with contextlib.suppress(OSError):
+                os.write(STANDARD_ERROR, f"{words}\n".encode())
 
 
 class Clock:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from keel.agents.checks import at_least
 from keel.agents.evaluators import network_evaluator
 from keel.agents.players import SearchPlayer
 from keel.agents.search import Evaluate, Search, SearchConfig
@@ -50,7 +51,11 @@ def run(*, minutes: float = 10.0, seeds: int = 3, evaluations: int = 10, games: 
 
 
 def judged_seeds(settings: SelfPlaySettings, seeds: int, games: int) -> dict[str, Any]:
-    """Of a training with the first seed all there is to tell; of `others`, how often their moves are right."""
+    """Of a training with the first seed all there is to tell; of `others`, how often their moves are right.
+
+    Raises: ValueError: no seed, or matches without games.
+    """
+    at_least(1, seeds=seeds, games=games)
     positions = known_positions()
     each = [dataclasses.replace(settings, seed=settings.seed + later) for later in range(seeds)]
     first = trained_and_judged(each[0], positions, games)

@@ -139,6 +139,15 @@ def test_a_training_that_was_stopped_makes_no_page(monkeypatch: pytest.MonkeyPat
         connect_four.run(seeds=1)
 
 
+@pytest.mark.parametrize(("options", "field"), [({"seeds": 0}, "seeds is 0"), ({"games": 0}, "games is 0")])
+def test_no_seed_and_no_games_are_refused_before_anything_is_trained(
+    options: dict[str, int], field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connect_four, "train", lambda *_, **__: pytest.fail("trained"))
+    with pytest.raises(ValueError, match=field):
+        connect_four.run(**options)
+
+
 def test_other_seeds_are_told_with_their_mean_and_spread() -> None:
     """Of 100 moves each: 96, 97 and 98 right are 97 on average, with a standard deviation (of a sample) of 1."""
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import signal
 import threading
@@ -49,3 +51,17 @@ def test_a_signal_in_the_middle_of_a_write_is_noted_and_said_elsewhere(capfd: py
     assert wish.signal == signal.SIGINT
     out, error = capfd.readouterr()
     assert (out, error.startswith("SIGINT: saving and stopping")) == ("", True)
+
+
+def test_a_signal_is_noted_where_nobody_reads_what_is_said() -> None:
+    """As where the terminal is gone, or standard error was closed."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone, closed = os.fdopen(writer, "w", buffering=1), io.StringIO()
+    closed.close()
+    for stream in (gone, closed):
+        with StopWish(lambda words, to=stream: print(words, file=to)) as wish:
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert wish.signal == signal.SIGTERM
+    with contextlib.suppress(BrokenPipeError):
+        gone.close()
