@@ -104,7 +104,7 @@ class SelfPlayTrainer:
             self.snapshot()
         self.saved_at, self.saved_seconds = self.learner.iteration, self.clock.wall_seconds
         self.reached = self.progress()
-        while self.reached < 1.0 and self.wish.signal is None:
+        while not self.ended and self.wish.signal is None:
             if self.one_iteration() or self.clock.wall_seconds - self.saved_seconds >= self.training.checkpoint_seconds:
                 self.snapshot()
         if self.saved_at != self.learner.iteration:
@@ -123,6 +123,11 @@ class SelfPlayTrainer:
             training_seconds=self.clock.training_seconds,
             tracking_seconds=self.rows.seconds_spent,
         )
+
+    @property
+    def ended(self) -> bool:
+        """The last evaluation is due at the very end, which a clock can pass while a run is stopped."""
+        return self.reached >= 1.0 and self.evaluated >= self.training.evaluations
 
     def progress(self) -> float:
         """How much of the training is over, 0 to 1."""

@@ -77,6 +77,29 @@ def test_minutes_that_end_after_what_was_due_was_counted_leave_no_network_unjudg
     assert evaluated == [result.iterations]
 
 
+@pytest.mark.usefixtures("runs_directory")
+def test_a_run_that_was_stopped_as_its_minutes_ended_is_judged_when_it_is_resumed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The third iteration is the last one by the time that its row of timing is written, and then the run is stopped."""
+    log_timing = SelfPlayTrainer.log_timing
+
+    def jump_and_stop(self: SelfPlayTrainer) -> None:
+        if self.learner.iteration == 3:
+            self.clock.before += 600.0
+            self.wish.signal = signal.SIGTERM
+        log_timing(self)
+
+    monkeypatch.setattr(SelfPlayTrainer, "log_timing", jump_and_stop)
+    settings, _ = read_options([*SMALL, "--iterations", "0", "--minutes", "9", "--evaluations", "1"])
+    run = train(settings).run
+    assert not any("eval/elo" in row for row in run.metrics())
+    assert main(["resume", str(run.path)]) == 0
+    rows = Run.open(run.path).metrics()
+    assert ["eval/elo" in row for row in rows] == [False, False, False, True]
+    assert Run.open(run.path).status()["state"] == "finished"
+
+
 def test_its_network_plays(trained: Run) -> None:
     game = make_game("tic_tac_toe")
     player = make_player(f"{trained.path}:50", game)
