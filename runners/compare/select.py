@@ -80,8 +80,8 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     """The runs that the patterns name, or all under results/runs; of these the ones in a group and with the settings.
 
     Args:
-        patterns: as for `Run.find`, but a glob means trials of `keel tune` only where it says "trial", or finds nothing
-            else: one study has more settings than a page can tell apart.
+        patterns: as for `Run.find`, but trials of `keel tune` are meant only where a pattern says "trial", or where
+            nothing else is found: one study has more settings than a page can tell apart.
         groups: WORLD-AGENT as in W&B, or globs of it; a run has to be in one of them.
         conditions: as for `Condition.read`; all have to hold.
 
@@ -104,7 +104,11 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     kept = [run for run in runs if all(condition.holds(settings[run.path]) for condition in wanted)]
     if not kept:
         raise KeelError(f"none of {len(runs)} runs fulfils {' and '.join(condition.text for condition in wanted)}")
-    return kept
+    if patterns:
+        return kept
+    others = _but_trials(kept)
+    _tell_left_out(len(kept) - len(others))
+    return others
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -148,16 +152,25 @@ def group_name(run: Run) -> str:
 
 
 def _named(patterns: Sequence[str]) -> list[Run]:
-    """The runs that the patterns mean, each once; a warning tells of trials that were left out."""
+    """The runs that the patterns mean, each once."""
     matched, found = {}, {}
     for pattern in patterns:
-        runs = {run.path.resolve(): run for run in Run.find([pattern])}
-        others = {path: run for path, run in runs.items() if "trial" in pattern or not _TRIAL.search(run.name)}
-        matched |= runs
-        found |= others or runs
-    if left_out := len(matched) - len(found):
-        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", left_out)
+        runs = Run.find([pattern])
+        meant = runs if "trial" in pattern else _but_trials(runs)
+        matched |= {run.path.resolve(): run for run in runs}
+        found |= {run.path.resolve(): run for run in meant}
+    _tell_left_out(len(matched) - len(found))
     return list(found.values())
+
+
+def _but_trials(runs: Sequence[Run]) -> list[Run]:
+    """The runs that are no trials of `keel tune`; all, where there are no others."""
+    return [run for run in runs if not _TRIAL.search(run.name)] or list(runs)
+
+
+def _tell_left_out(count: int) -> None:
+    if count:
+        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", count)
 
 
 def _all_agents() -> list[Run]:

@@ -85,6 +85,18 @@ def test_a_glob_means_trials_of_a_study_only_where_it_says_so(caplog: pytest.Log
     assert not caplog.text
 
 
+def test_a_group_means_trials_of_a_study_only_where_a_pattern_says_so(caplog: pytest.LogCaptureFixture) -> None:
+    for name in ("a-trial-000-seed-1", "a-trial-001-seed-1"):
+        make(name, "ppo")
+    group = "CartPole-v1-ppo"
+    assert [run.name for run in select_runs([], [group], [])] == ["a", "b"]
+    assert "left out 2 trials of keel tune" in caplog.text
+    assert [run.name for run in select_runs(["*-trial-*"], [group], [])] == ["a-trial-000-seed-1", "a-trial-001-seed-1"]
+    caplog.clear()
+    assert [run.name for run in select_runs([], [], ["name=a-trial-001-seed-1"])] == ["a-trial-001-seed-1"]
+    assert not caplog.text
+
+
 def test_groups_are_called_as_on_wandb() -> None:
     assert names(groups=("CartPole-v1-ppo",)) == "ab"
     assert names(groups=("CartPole-v1-ppo", "keel/*-dqn")) == "abd"
