@@ -51,7 +51,8 @@ class StopWish:
         words = f"{self.signal.name}: saving and stopping at the end of this step; once more to stop at once"
         try:
             self._tell(words)
-        except (RuntimeError, ValueError, OSError):  # in the middle of a write to this stream, or nobody reads it now
+        except (RuntimeError, ValueError, OSError, SystemExit):
+            # In the middle of a write to the same stream, or nobody reads it any more, for which rich exits.
             with contextlib.suppress(OSError):
                 os.write(STANDARD_ERROR, f"{words}\n".encode())
 

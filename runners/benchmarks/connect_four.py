@@ -20,7 +20,7 @@ from keel.envs.games.games import make_game
 from keel.envs.protocol import Array
 from keel.networks.policy_value import PolicyValueNetwork
 from keel.networks.pretraining.audit import wilson
-from keel.runners.arena.match import play_match
+from keel.runners.arena.match import check_match, play_match
 from keel.runners.benchmark import markdown_table
 from keel.runners.benchmarks.connect_four_positions import GAME, PHASES, Solved, board_of, solved, solver
 from keel.runners.figures import PALETTE, WIDE_INCHES, house_style, panels
@@ -38,6 +38,7 @@ POSITIONS = Path("results/benchmarks/connect-four-positions.json")
 SIMULATIONS = (0, 24, 100, 400)  # 0: the network alone
 ONCE_SIMULATIONS = (100, 200)  # of the network without mirror images: as many, and as many evaluations
 MATCH_SIMULATIONS = (100, 400, 1000)  # against 1,000 games by lot: a tenth as many, and as many
+OPENING_MOVES = 2  # by lot, before each pair of games against it
 CURVE_SIMULATIONS, CURVE_SHARE = 100, 4  # while it trains: of every fourth position
 SIDE_BY_SIDE = 200
 CPU = torch.device("cpu")
@@ -53,9 +54,10 @@ def run(*, minutes: float = 10.0, seeds: int = 3, evaluations: int = 10, games: 
 def judged_seeds(settings: SelfPlaySettings, seeds: int, games: int) -> dict[str, Any]:
     """Of a training with the first seed all there is to tell; of `others`, how often their moves are right.
 
-    Raises: ValueError: no seed, or matches without games.
+    Raises: ValueError: no seed, no evaluation, or games that cannot be played in pairs.
     """
-    at_least(1, seeds=seeds, games=games)
+    at_least(1, seeds=seeds, evaluations=settings.training.evaluations)
+    check_match(make_game(GAME), games, settings.seed, OPENING_MOVES)
     positions = known_positions()
     each = [dataclasses.replace(settings, seed=settings.seed + later) for later in range(seeds)]
     first = trained_and_judged(each[0], positions, games)
@@ -153,7 +155,7 @@ def against_rollouts(run: Run, games: int, simulations: int) -> dict[str, Any]:
     game = make_game(GAME)
     player = make_player(f"{run.path}:{simulations}", game, checkpoint="last")
     opponent = make_player("rollouts:1000", game)
-    match = play_match(game, player, opponent, games, 0, opening_moves=2)
+    match = play_match(game, player, opponent, games, 0, opening_moves=OPENING_MOVES)
     wins, draws, losses = match.tally()
     return {"wins": wins, "draws": draws, "losses": losses, "distinct": match.distinct, **share(wins, games)}
 
@@ -194,7 +196,7 @@ def table(result: dict[str, Any], page: str = "connect-four") -> str:
     trained = (
         f"{result['minutes']:g} minutes of training, seed {result['seed']}: {result['self_play_games']:,} games and "
         f"{result['moves']:,} moves against itself. Asked is the mean of what the network thinks of a position and of its "
-        "mirror image (but for Elo, in the picture, and where the table says so), which takes two evaluations. Moves that "
+        "mirror image (but for the picture's Elo, and rows that say so), which takes two evaluations. Moves that "
         "keep what the position is worth, of different positions of games by lot, by the solver bitbully "
         "([positions](connect-four-positions.md)), with 95 % intervals:"
     )

@@ -80,8 +80,8 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     """The runs that the patterns name, or all under results/runs; of these the ones in a group and with the settings.
 
     Args:
-        patterns: as for `Run.find`, but trials of `keel tune` are meant only where a pattern says "trial", or where
-            nothing else is found: one study has more settings than a page can tell apart.
+        patterns: as for `Run.find`, but trials of `keel tune` are meant only where they are named, where a glob says
+            "trial", or where nothing else is left: one study has more settings than a page can tell apart.
         groups: WORLD-AGENT as in W&B, or globs of it; a run has to be in one of them.
         conditions: as for `Condition.read`; all have to hold.
 
@@ -93,7 +93,7 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     wanted = [Condition.read(text) for text in conditions]
     if not (patterns or groups or wanted):
         raise ValueError("say which runs: RUN…, names or globs; or --group WORLD-AGENT; or --where NAME=VALUE")
-    runs = _named(patterns) if patterns else _all_agents()
+    runs = Run.find(list(patterns)) if patterns else _all_agents()
     if not runs:
         raise KeelError(f"there is no run under {RUNS} yet; `keel train` makes one")
     if groups:
@@ -104,11 +104,7 @@ def select_runs(patterns: Sequence[str], groups: Sequence[str], conditions: Sequ
     kept = [run for run in runs if all(condition.holds(settings[run.path]) for condition in wanted)]
     if not kept:
         raise KeelError(f"none of {len(runs)} runs fulfils {' and '.join(condition.text for condition in wanted)}")
-    if patterns:
-        return kept
-    others = _but_trials(kept)
-    _tell_left_out(len(kept) - len(others))
-    return others
+    return _but_trials(kept, patterns)
 
 
 def settings_of(run: Run) -> dict[str, Any]:
@@ -151,26 +147,14 @@ def group_name(run: Run) -> str:
     return f"{run.config['env']}-{run.config['agent']}"
 
 
-def _named(patterns: Sequence[str]) -> list[Run]:
-    """The runs that the patterns mean, each once."""
-    matched, found = {}, {}
-    for pattern in patterns:
-        runs = Run.find([pattern])
-        meant = runs if "trial" in pattern else _but_trials(runs)
-        matched |= {run.path.resolve(): run for run in runs}
-        found |= {run.path.resolve(): run for run in meant}
-    _tell_left_out(len(matched) - len(found))
-    return list(found.values())
-
-
-def _but_trials(runs: Sequence[Run]) -> list[Run]:
-    """The runs that are no trials of `keel tune`; all, where there are no others."""
-    return [run for run in runs if not _TRIAL.search(run.name)] or list(runs)
-
-
-def _tell_left_out(count: int) -> None:
-    if count:
-        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", count)
+def _but_trials(runs: Sequence[Run], patterns: Sequence[str]) -> list[Run]:
+    """The runs but for trials of `keel tune` that only globs without "trial" match; all, where there are no others."""
+    sure = [pattern for pattern in patterns if "trial" in pattern or not any(sign in pattern for sign in "*?[")]
+    named = {run.path.resolve() for run in Run.find(sure)}
+    kept = [run for run in runs if run.path.resolve() in named or not _TRIAL.search(run.name)] or list(runs)
+    if left_out := len(runs) - len(kept):
+        _log.warning("left out %d trials of keel tune; a pattern such as '*-trial-*' takes them in", left_out)
+    return kept
 
 
 def _all_agents() -> list[Run]:

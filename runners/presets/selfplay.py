@@ -69,8 +69,8 @@ PRESETS = {
 
 
 # What an hour is worth at Connect Four: a larger network and larger searches, of which ten minutes cannot make use. The
-# better a network, the less its search has to try what the network does not think of (c_init), and the more its errors
-# are in odd positions: most games begin with moves by lot.
+# better a network, the less its search has to try what the network does not think of (c_init). Most games begin with
+# moves by lot, as odd positions are where an hour's network is wrong still; one hour with them tells no difference yet.
 HOUR = SelfPlayPreset(
     training=SelfPlayTraining(minutes=60.0, evaluations=8, opponents=("random", "rollouts:100", "rollouts:1000")),
     hyperparameters=replace(

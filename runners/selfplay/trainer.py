@@ -104,6 +104,7 @@ class SelfPlayTrainer:
             self.snapshot()
         self.saved_at, self.saved_seconds = self.learner.iteration, self.clock.wall_seconds
         self.reached = self.progress()
+        self.evaluated = min(self.evaluated, self.due())  # a run that is made longer is not judged to its end yet
         while not self.ended and self.wish.signal is None:
             if self.one_iteration() or self.clock.wall_seconds - self.saved_seconds >= self.training.checkpoint_seconds:
                 self.snapshot()
@@ -126,7 +127,7 @@ class SelfPlayTrainer:
 
     @property
     def ended(self) -> bool:
-        """The last evaluation is due at the very end, which a clock can pass while a run is stopped."""
+        """The last evaluation is due at the end, which a clock can pass after an iteration's look at it."""
         return self.reached >= 1.0 and self.evaluated >= self.training.evaluations
 
     def progress(self) -> float:
@@ -135,6 +136,10 @@ class SelfPlayTrainer:
             return min(1.0, self.learner.iteration / self.training.iterations)
         return min(1.0, self.clock.training_seconds / (60.0 * self.training.minutes))
 
+    def due(self) -> int:
+        """How many evaluations there have to be by now."""
+        return int(self.reached * self.training.evaluations + 1e-9)
+
     def one_iteration(self) -> bool:
         """Actors play with the network as it was, while that learns from what was played before; whether it was
         evaluated, too."""
@@ -142,9 +147,8 @@ class SelfPlayTrainer:
         metrics = self.learner.learn(self.progress())
         metrics |= self.learner.take(self.actors.end())
         self.reached = self.progress()  # asked once: no clock ends a training whose last evaluation was not due
-        due = int(self.reached * self.training.evaluations + 1e-9)
-        if evaluated := due > self.evaluated:
-            self.evaluated = due
+        if evaluated := self.due() > self.evaluated:
+            self.evaluated = self.due()
             with self.clock.paused():
                 metrics |= self.evaluate()
                 if self.on_evaluation is not None:

@@ -139,8 +139,16 @@ def test_a_training_that_was_stopped_makes_no_page(monkeypatch: pytest.MonkeyPat
         connect_four.run(seeds=1)
 
 
-@pytest.mark.parametrize(("options", "field"), [({"seeds": 0}, "seeds is 0"), ({"games": 0}, "games is 0")])
-def test_no_seed_and_no_games_are_refused_before_anything_is_trained(
+@pytest.mark.parametrize(
+    ("options", "field"),
+    [
+        ({"seeds": 0}, "seeds is 0"),
+        ({"games": 0}, "games is 0"),
+        ({"games": 201}, "games is 201"),
+        ({"evaluations": 0}, "evaluations is 0"),
+    ],
+)
+def test_what_cannot_be_judged_is_refused_before_anything_is_trained(
     options: dict[str, int], field: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connect_four, "train", lambda *_, **__: pytest.fail("trained"))

@@ -4,10 +4,13 @@ import contextlib
 import io
 import os
 import signal
+import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from keel.runners import stop
 from keel.runners.stop import Clock, StopWish
@@ -63,5 +66,23 @@ def test_a_signal_is_noted_where_nobody_reads_what_is_said() -> None:
         with StopWish(lambda words, to=stream: print(words, file=to)) as wish:
             os.kill(os.getpid(), signal.SIGTERM)
         assert wish.signal == signal.SIGTERM
+    with contextlib.suppress(BrokenPipeError):
+        gone.close()
+
+
+def test_a_signal_is_noted_where_the_console_has_lost_its_reader(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As in `keel train … | tee log`, where Ctrl-C ends tee, too. rich exits then, and puts /dev/null for stdout."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = os.fdopen(writer, "w")
+    with (tmp_path / "out").open("w") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        console = Console(file=gone)
+        with StopWish(console.print) as wish:
+            os.kill(os.getpid(), signal.SIGINT)
+        assert wish.signal == signal.SIGINT
+        console.print("what is told later disturbs nobody, either")
     with contextlib.suppress(BrokenPipeError):
         gone.close()

@@ -81,7 +81,7 @@ def test_minutes_that_end_after_what_was_due_was_counted_leave_no_network_unjudg
 def test_a_run_that_was_stopped_as_its_minutes_ended_is_judged_when_it_is_resumed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The third iteration is the last one by the time that its row of timing is written, and then the run is stopped."""
+    """The third iteration is the last one by the time that its row of timing is written; then the run is stopped."""
     log_timing = SelfPlayTrainer.log_timing
 
     def jump_and_stop(self: SelfPlayTrainer) -> None:
@@ -242,6 +242,7 @@ def test_evaluations_beyond_the_snapshot_are_forgotten(trained: Run, tmp_path: P
     assert not (copy / "games" / "iteration-99.jsonl").exists()
     assert checkpoint.load(checkpoint.best(copy / "checkpoints")).about["agent"] == "alphazero"
     assert Run.open(copy).config["training"]["iterations"] == 7
+    assert ["eval/elo" in row for row in Run.open(copy).metrics()[-2:]] == [True, True]  # its sixth was the end before
 
 
 def test_ratings_stand_on_random_play_or_else_on_the_first_opponent() -> None:

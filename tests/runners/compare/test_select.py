@@ -94,6 +94,9 @@ def test_a_group_means_trials_of_a_study_only_where_a_pattern_says_so(caplog: py
     assert [run.name for run in select_runs(["*-trial-*"], [group], [])] == ["a-trial-000-seed-1", "a-trial-001-seed-1"]
     caplog.clear()
     assert [run.name for run in select_runs([], [], ["name=a-trial-001-seed-1"])] == ["a-trial-001-seed-1"]
+    make("f-trial-000-seed-1", "ppo", env="Acrobot-v1")
+    assert [run.name for run in select_runs(["*"], ["Acrobot-v1-ppo"], [])] == ["f-trial-000-seed-1"]
+    assert [run.name for run in select_runs(["a", "latest"], [], [])] == ["a", "f-trial-000-seed-1"]
     assert not caplog.text
 
 
